@@ -1,0 +1,34 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from kit.clock import ManualClock
+from kit.redis_server import redis_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(scope="session")
+def redis_socket() -> Iterator[Path]:
+    """A real Redis for the whole run. Its path is short: a socket's may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="tokend-") as folder:
+        with redis_server(Path(folder)) as path:
+            yield path
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket in it."""
+    with tempfile.TemporaryDirectory(prefix="tokend-") as folder:
+        yield Path(folder)

@@ -1,0 +1,366 @@
+"""One contract for memory, SQLite and Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from redis.asyncio import Redis
+
+from tokend.clock import SystemClock
+from tokend.errors import LeaseBusy, StoreError
+from tokend.model import Secret, Token, TokenKey
+from tokend.store.local import LocalStore
+from tokend.store.memory import MemoryTable
+from tokend.store.redis import open_redis
+from tokend.store.sqlite import open_table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from tokend.refresher import Store
+
+KEY = TokenKey(app="shop", appid="wx0123456789abcdef", kind="access_token")
+OTHER = TokenKey(app="blog", appid="wxfedcba9876543210", kind="access_token")
+TTL = timedelta(seconds=30)
+CLOCK = SystemClock()
+
+Reopen = "Callable[[], AbstractAsyncContextManager[Store]]"
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+async def reopen(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_socket: Path
+) -> AsyncIterator[Reopen]:
+    """Opens the same store again and again, as restarts and other nodes do."""
+    table = MemoryTable()
+
+    @asynccontextmanager
+    async def memory() -> AsyncIterator[Store]:
+        yield LocalStore(table, CLOCK)
+
+    @asynccontextmanager
+    async def sqlite() -> AsyncIterator[Store]:
+        async with open_table(tmp_path / "tokend.db") as file:
+            yield LocalStore(file, CLOCK)
+
+    @asynccontextmanager
+    async def redis() -> AsyncIterator[Store]:
+        async with open_redis(f"unix://{redis_socket}", CLOCK) as store:
+            yield store
+
+    if request.param == "redis":
+        async with Redis(unix_socket_path=str(redis_socket)) as client:
+            await client.flushall()
+    yield {"memory": memory, "sqlite": sqlite, "redis": redis}[request.param]
+
+
+@pytest.fixture
+async def any_store(reopen: Reopen) -> AsyncIterator[Store]:
+    async with reopen() as store:
+        yield store
+
+
+def token(value: str = "92_first", *, life: float = 7200, generation: int = 0) -> Token:
+    expires_at = CLOCK.now() + timedelta(seconds=life)
+    return Token(value=Secret(value), generation=generation, expires_at=expires_at)
+
+
+async def keep(store: Store, value: str, key: TokenKey = KEY) -> Token:
+    """A whole refresh without trouble."""
+    lease = await store.acquire(key, owner=f"for {value}", ttl=TTL, above=0)
+    kept = await store.save(lease, token(value))
+    await store.release(lease)
+    assert kept is not None
+    return kept
+
+
+async def test_a_store_begins_empty(any_store: Store) -> None:
+    assert await any_store.load(KEY) is None
+
+
+@pytest.mark.parametrize("length", [1, 136, 512, 4096])
+async def test_a_kept_token_comes_back_unharmed_after_a_restart(
+    reopen: Reopen, length: int
+) -> None:
+    value = ("92_-" + "aZ09-_.~!#$%&'()*+,/:;<=>?@[]^`{|}" * 140)[:length]
+    async with reopen() as before:
+        kept = await keep(before, value)
+
+    async with reopen() as after:
+        loaded = await after.load(KEY)
+
+    assert loaded is not None
+    assert loaded.value.reveal() == value
+    assert loaded.generation == kept.generation
+    assert abs(loaded.expires_at - kept.expires_at) < timedelta(seconds=0.1)
+    assert not loaded.suspect
+
+
+async def test_keys_do_not_mix(any_store: Store) -> None:
+    await keep(any_store, "of shop")
+    await keep(any_store, "of blog", OTHER)
+
+    loaded = [await any_store.load(key) for key in (KEY, OTHER)]
+
+    assert [found and found.value.reveal() for found in loaded] == ["of shop", "of blog"]
+
+
+async def test_one_of_many_who_ask_at_once_gets_the_lease(any_store: Store) -> None:
+    asked = (any_store.acquire(KEY, owner=f"{n}", ttl=TTL, above=0) for n in range(50))
+
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Lease"] + ["LeaseBusy"] * 49
+
+
+async def test_asking_again_as_the_same_owner_gives_the_same_lease(any_store: Store) -> None:
+    """The answer to the first asking was lost."""
+    first = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0)
+
+    again = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0)
+
+    assert again == first
+
+
+async def test_a_lease_runs_out(any_store: Store) -> None:
+    await any_store.acquire(KEY, owner="dies", ttl=timedelta(milliseconds=30), above=0)
+    await asyncio.sleep(0.06)
+
+    lease = await any_store.acquire(KEY, owner="lives", ttl=TTL, above=0)
+
+    assert lease.owner == "lives"
+
+
+async def test_fences_grow(any_store: Store) -> None:
+    fences = []
+    for n in range(5):
+        lease = await any_store.acquire(KEY, owner=f"{n}", ttl=TTL, above=0)
+        fences.append(lease.fence)
+        await any_store.release(lease)
+
+    assert fences == sorted(set(fences))
+
+
+async def test_a_fence_is_greater_than_what_the_node_has_seen(any_store: Store) -> None:
+    """The store may have lost its last writes, and its clock may be behind."""
+    seen = 8_000_000_000_000_000
+
+    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=seen)
+
+    assert lease.fence == seen + 1
+
+
+async def test_the_generation_of_a_value_is_the_fence_it_came_under(any_store: Store) -> None:
+    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0)
+
+    kept = await any_store.save(lease, token())
+
+    assert kept is not None
+    assert kept.generation == lease.fence
+
+
+async def test_the_same_value_keeps_its_generation_and_gets_the_newer_expiry(
+    any_store: Store,
+) -> None:
+    first = await keep(any_store, "92_same")
+    lease = await any_store.acquire(KEY, owner="again", ttl=TTL, above=0)
+
+    kept = await any_store.save(lease, token("92_same", life=600))
+
+    assert kept is not None
+    assert kept.generation == first.generation
+    assert kept.expires_at < first.expires_at
+    assert not kept.suspect
+
+
+async def test_saving_twice_is_saving_once(any_store: Store) -> None:
+    """The answer to the first save was lost."""
+    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0)
+    first = await any_store.save(lease, token())
+
+    again = await any_store.save(lease, token())
+
+    assert again is not None
+    assert first is not None
+    assert (again.generation, again.suspect) == (first.generation, False)
+
+
+async def test_an_overtaken_fence_is_refused_and_the_winner_marked(any_store: Store) -> None:
+    """WeChat may have served the slow one last: then the winner's value is dead."""
+    slow = await any_store.acquire(KEY, owner="slow", ttl=timedelta(milliseconds=30), above=0)
+    await asyncio.sleep(0.06)
+    winner = await keep(any_store, "92_winner")
+
+    refused = await any_store.save(slow, token("92_slow"))
+
+    loaded = await any_store.load(KEY)
+    assert refused is None
+    assert loaded is not None
+    assert loaded.value == winner.value
+    assert loaded.suspect
+
+
+async def test_two_nodes_that_got_the_same_value_agree(any_store: Store) -> None:
+    """stable_token gives everybody the same one: nothing to suspect."""
+    slow = await any_store.acquire(KEY, owner="slow", ttl=timedelta(milliseconds=30), above=0)
+    await asyncio.sleep(0.06)
+    await keep(any_store, "92_same")
+    await any_store.save(slow, token("92_same"))
+
+    await keep(any_store, "92_same")
+
+    loaded = await any_store.load(KEY)
+    assert loaded is not None
+    assert not loaded.suspect
+
+
+async def test_a_value_saved_after_the_lease_was_lost_is_suspect(any_store: Store) -> None:
+    late = await any_store.acquire(KEY, owner="late", ttl=timedelta(milliseconds=30), above=0)
+    await asyncio.sleep(0.06)
+
+    kept = await any_store.save(late, token())
+
+    assert kept is not None
+    assert kept.suspect
+
+
+async def test_the_intent_of_a_holder_who_died_makes_the_next_value_suspect(
+    any_store: Store,
+) -> None:
+    """WeChat may have given the dead one a token after all."""
+    await any_store.acquire(KEY, owner="dies", ttl=timedelta(milliseconds=30), above=0)
+    await asyncio.sleep(0.06)
+    heir = await any_store.acquire(KEY, owner="heir", ttl=TTL, above=0)
+
+    kept = await any_store.save(heir, token())
+
+    assert kept is not None
+    assert kept.suspect
+
+
+async def test_a_settled_intent_leaves_no_suspicion(any_store: Store) -> None:
+    refused = await any_store.acquire(KEY, owner="refused", ttl=TTL, above=0)
+    await any_store.release(refused)
+
+    kept = await keep(any_store, "92_next")
+
+    assert not kept.suspect
+
+
+async def test_a_held_lease_keeps_everybody_out(any_store: Store) -> None:
+    unclear = await any_store.acquire(KEY, owner="unclear", ttl=TTL, above=0)
+    await any_store.release(unclear, hold=timedelta(seconds=90))
+
+    with pytest.raises(LeaseBusy):
+        await any_store.acquire(KEY, owner="next", ttl=TTL, above=0)
+
+
+async def test_releasing_a_lost_lease_does_not_free_the_next_ones(any_store: Store) -> None:
+    lost = await any_store.acquire(KEY, owner="lost", ttl=timedelta(milliseconds=30), above=0)
+    await asyncio.sleep(0.06)
+    await any_store.acquire(KEY, owner="next", ttl=TTL, above=0)
+
+    await any_store.release(lost)
+
+    with pytest.raises(LeaseBusy):
+        await any_store.acquire(KEY, owner="third", ttl=TTL, above=0)
+
+
+async def test_changes_tell_what_was_saved_since(any_store: Store) -> None:
+    await keep(any_store, "of shop")
+    seen = await any_store.changes(0)
+    await keep(any_store, "of blog", OTHER)
+
+    news = await any_store.changes(seen.cursor)
+
+    assert seen.records == {KEY.record}
+    assert OTHER.record in news.records
+    assert news.cursor > seen.cursor
+
+
+async def test_changes_of_nothing_are_nothing(any_store: Store) -> None:
+    assert (await any_store.changes(0)).records == frozenset()
+
+
+async def test_a_wall_clock_set_back_gives_a_kept_token_no_more_life(clock, tmp_path) -> None:
+    async with open_table(tmp_path / "tokend.db") as file:
+        store = LocalStore(file, clock)
+        lease = await store.acquire(KEY, owner="one", ttl=TTL, above=0)
+        life = timedelta(seconds=7200)
+        await store.save(lease, Token(value=Secret("92_x"), generation=0, expires_at=clock.now() + life))
+
+        clock.jump_wall(timedelta(hours=-5))
+        loaded = await store.load(KEY)
+
+    assert loaded is not None
+    assert loaded.remaining(clock.now()) <= life
+
+
+async def test_a_lease_from_a_clock_far_ahead_does_not_hold_for_ever(clock) -> None:
+    store = LocalStore(MemoryTable(), clock)
+    clock.jump_wall(timedelta(days=400))
+    await store.acquire(KEY, owner="ahead", ttl=TTL, above=0)
+    clock.jump_wall(timedelta(days=-400))
+
+    lease = await store.acquire(KEY, owner="now", ttl=TTL, above=0)
+
+    assert lease.owner == "now"
+
+
+async def test_the_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "tokend.db"
+
+    async with open_table(path):
+        mode = path.stat().st_mode & 0o777
+
+    assert mode == 0o600
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        pytest.param("tokend.db", b"not a database, but long enough" * 9, "file is not a database", id="garbage"),
+        pytest.param("no/tokend.db", None, "No such file or directory", id="no folder"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / name
+    if content:
+        path.write_bytes(content)
+
+    with pytest.raises(StoreError) as caught:
+        async with open_table(path):
+            pass
+
+    assert str(caught.value) == f"sqlite: {path}: {reason}"
+
+
+async def test_a_redis_that_is_away_is_a_store_error_without_delay(tmp_path: Path) -> None:
+    async with open_redis(f"unix://{tmp_path}/nobody.sock", CLOCK) as store:
+        with pytest.raises(StoreError, match=r"^redis: "):
+            await store.load(KEY)
+
+
+async def test_a_foreign_value_in_redis_is_an_error_that_does_not_show_it(
+    redis_socket: Path,
+) -> None:
+    async with Redis(unix_socket_path=str(redis_socket)) as client:
+        await client.flushall()
+        await client.hset(
+            f"tokend:{{{KEY.record}}}:token",
+            mapping={"value": "x", "generation": "gen-canary", "expires_at": "1", "suspect": "0"},
+        )
+
+    async with open_redis(f"unix://{redis_socket}", CLOCK) as store:
+        with pytest.raises(StoreError) as caught:
+            await store.load(KEY)
+
+    assert str(caught.value) == "redis: a record that tokend did not write"

@@ -1,0 +1,145 @@
+"""Every route of tokend, on one screen."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from tokend.api import wire
+from tokend.api.access import require
+from tokend.api.problems import problems
+from tokend.errors import Forbidden, NotReady, UnknownKey
+from tokend.model import Permission, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.typedefs import Handler
+
+    from tokend.api.access import Access
+    from tokend.clock import Clock
+    from tokend.keeper import Keeper
+    from tokend.model import Answer, Client
+
+log = structlog.get_logger()
+
+# How long a reader waits for the first token of a key, and a reporter for the next one.
+_COLD_PATIENCE = timedelta(seconds=5)
+_REFRESH_PATIENCE = timedelta(seconds=20)
+
+_SERVED = {State.FRESH, State.STALE, State.SUSPECT}
+
+
+def make_app(keepers: Mapping[str, Keeper], access: Access, clock: Clock) -> web.Application:
+    """The API over *keepers*, by their keys (``shop/access_token``)."""
+    routes = Routes(keepers, access, clock)
+    app = web.Application(
+        middlewares=[problems, routes.refuse_browsers], client_max_size=wire.LONGEST_BODY
+    )
+    app.router.add_get("/v1/apps", routes.status)
+    app.router.add_get("/v1/apps/{app}/{kind}", routes.token)
+    app.router.add_post("/v1/apps/{app}/{kind}/refresh", routes.refresh)
+    app.router.add_get("/healthz", routes.healthz)
+    app.router.add_get("/readyz", routes.readyz)
+    return app
+
+
+class Routes:
+    """The handlers."""
+
+    def __init__(self, keepers: Mapping[str, Keeper], access: Access, clock: Clock) -> None:
+        self._keepers = keepers
+        self._access = access
+        self._clock = clock
+
+    @web.middleware
+    async def refuse_browsers(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        self._access.refuse_browsers(request)
+        return await handler(request)
+
+    async def token(self, request: web.Request) -> web.Response:
+        """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
+        keeper = self._keeper(request, Permission.READ)
+        poll = wire.after_and_wait(request)
+        if poll is None:
+            answer = await keeper.ready(_COLD_PATIENCE)
+        else:
+            newer = await keeper.newer(*poll)
+            if newer is None:
+                return web.Response(status=304, headers={"ETag": f'"{poll[0]}"'})
+            answer = newer
+        response = web.Response(status=304)
+        if not wire.is_known(request, answer):
+            response = self._render(request, keeper, answer)
+        response.etag = wire.etag(answer)
+        return response
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        """Report a rejected token, or force a new one."""
+        client = self._access.client(request)
+        rejected = await wire.rejected(request)
+        permission = Permission.FORCE if rejected is None else Permission.REFRESH
+        keeper = self._allowed(client, request, permission)
+        try:
+            async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
+                replaced = await keeper.refresh(rejected=rejected)
+        except TimeoutError:
+            raise NotReady(
+                f"{keeper.key}: the refresh is still under way", retry_after=timedelta(seconds=1)
+            ) from None
+        log.info(
+            "refresh_requested",
+            key=str(keeper.key),
+            client=client.name,
+            forced=rejected is None,
+            refreshed=replaced.refreshed,
+        )
+        body = wire.token_json(keeper.key, replaced.answer, self._clock.wall())
+        return web.json_response({**body, "refreshed": replaced.refreshed})
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Every key that this client may see, without values."""
+        client = self._access.client(request)
+        if Permission.STATUS not in client.can:
+            raise Forbidden(f"{client.name} may not see the status")
+        now = self._clock.wall()
+        keys = [
+            wire.status_json(keeper.status(), now)
+            for keeper in self._keepers.values()
+            if client.may(Permission.STATUS, keeper.key.app)
+        ]
+        return web.json_response({"keys": keys})
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """The process is alive and its event loop turns."""
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Every key has a token that can be used now, wherever it comes from."""
+        states = {name: keeper.status().state for name, keeper in self._keepers.items()}
+        missing = {name: state for name, state in states.items() if state not in _SERVED}
+        return web.json_response(
+            {"ready": not missing, "not_ready": missing}, status=503 if missing else 200
+        )
+
+    def _keeper(self, request: web.Request, permission: Permission) -> Keeper:
+        return self._allowed(self._access.client(request), request, permission)
+
+    def _allowed(self, client: Client, request: web.Request, permission: Permission) -> Keeper:
+        app, kind = request.match_info["app"], request.match_info["kind"]
+        require(client, permission, app)
+        keeper = self._keepers.get(f"{app}/{kind}")
+        if keeper is None:
+            raise UnknownKey(f"{app}/{kind}: no such key")
+        return keeper
+
+    def _render(self, request: web.Request, keeper: Keeper, answer: Answer) -> web.Response:
+        if wire.wants_text(request):
+            return web.Response(text=answer.token.value.reveal())
+        return web.json_response(wire.token_json(keeper.key, answer, self._clock.wall()))

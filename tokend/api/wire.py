@@ -1,0 +1,135 @@
+"""What goes over the wire: requests read into values, values written as answers.
+
+The names are WeChat's own where WeChat has them, so what parses its replies parses ours.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from tokend.errors import BadRequest, UpstreamRefused
+from tokend.model import Secret
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tokend.model import Answer, Status, TokenKey
+
+LONGEST_BODY = 8 * 1024
+_LONGEST_WAIT = 60
+_GENERATION_DIGITS = 18
+
+
+def after_and_wait(request: web.Request) -> tuple[int, timedelta] | None:
+    """``?after=<generation>&wait=<seconds>``; None for a plain GET."""
+    query = request.query
+    if unknown := set(query) - {"after", "wait"}:
+        raise BadRequest(f"{min(unknown)}: no such parameter; there are after and wait")
+    if len(query) > len(set(query)):
+        raise BadRequest("a parameter stands twice")
+    if "after" not in query:
+        if "wait" in query:
+            raise BadRequest("wait: goes with after, the generation to wait beyond")
+        return None
+    after = _whole_number("after", query["after"])
+    wait = _whole_number("wait", query.get("wait", "0"))
+    if wait > _LONGEST_WAIT:
+        raise BadRequest(f"wait: at most {_LONGEST_WAIT} seconds")
+    return after, timedelta(seconds=wait)
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _GENERATION_DIGITS):
+        raise BadRequest(f"{name}: must be a whole number")
+    return int(text)
+
+
+async def rejected(request: web.Request) -> Secret | int | None:
+    """``{"rejected": "<token>" or <generation>}``; None for ``{}``, a forced refresh."""
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType
+    try:
+        body = json.loads((await request.read()).decode())
+    except (ValueError, RecursionError):
+        raise BadRequest("the body is not JSON") from None
+    if not isinstance(body, dict) or set(body) - {"rejected"}:
+        raise BadRequest('the body must be {"rejected": <token or generation>}, or {} to force')
+    if not body:
+        return None
+    value = body["rejected"]
+    if isinstance(value, str) and value:
+        return Secret(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise BadRequest("rejected: must be a token (a string) or a generation (a number)")
+
+
+def wants_text(request: web.Request) -> bool:
+    """Tell if the bare value is asked for. Some SDKs list text/plain behind JSON in any request."""
+    media = {part.partition(";")[0].strip() for part in request.headers.get("Accept", "").split(",")}
+    return "text/plain" in media and "application/json" not in media
+
+
+def etag(answer: Answer) -> str:
+    return str(answer.token.generation)
+
+
+def is_known(request: web.Request, answer: Answer) -> bool:
+    """Tell if ``If-None-Match`` names this answer."""
+    return any(tag.value in {etag(answer), "*"} for tag in request.if_none_match or ())
+
+
+def token_json(key: TokenKey, answer: Answer, now: datetime) -> dict[str, Any]:
+    """*now* by the wall clock, which is the one the reader goes by."""
+    return {
+        "app": key.app,
+        "appid": key.appid,
+        "kind": key.kind,
+        key.kind: answer.token.value.reveal(),
+        "expires_in": _seconds(answer.expires_in),
+        "expires_at": _iso(now + answer.expires_in),
+        "generation": answer.token.generation,
+        "state": answer.state,
+    }
+
+
+def status_json(status: Status, now: datetime) -> dict[str, Any]:
+    """Everything about a key but its value."""
+    token = status.token
+    return {
+        "app": status.key.app,
+        "appid": status.key.appid,
+        "kind": status.key.kind,
+        "state": status.state,
+        "generation": token.generation if token else None,
+        "expires_in": _seconds(status.expires_in),
+        "expires_at": _iso(now + status.expires_in) if token else None,
+        "refreshing": status.refreshing,
+        "next_refresh_in": _seconds(status.next_refresh_in),
+        "next_refresh_at": _iso(now + status.next_refresh_in),
+        "failures": status.failures,
+        "error": _error_json(status),
+    }
+
+
+def _error_json(status: Status) -> dict[str, Any] | None:
+    error = status.error
+    if error is None:
+        return None
+    said = {"message": str(error)}
+    if not isinstance(error, UpstreamRefused):
+        return said
+    return {**said, "errcode": error.errcode, "advice": error.advice}
+
+
+def _seconds(duration: timedelta) -> int:
+    """Whole seconds, never more than there are."""
+    return duration // timedelta(seconds=1)
+
+
+def _iso(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,82 @@
+"""The command line.
+
+Its rules: data goes to stdout, words for people to stderr (``tokend: error: …``,
+``tokend: hint: …``), exit codes are those of sysexits.h. A command imports what it needs when it
+runs, because ``get`` and ``refresh`` stand in shell loops.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from tokend.cli.failure import Failure
+
+_COMMANDS = {
+    "serve": "tokend.cli.serve",
+    "check": "tokend.cli.serve",
+    "key": "tokend.cli.key",
+    "get": "tokend.cli.ask",
+    "refresh": "tokend.cli.ask",
+    "status": "tokend.cli.status",
+    "simulate": "tokend.cli.simulate",
+    "demo": "tokend.cli.demo",
+}
+
+
+class _Commands(click.Group):
+    """Commands by name, each imported when it is called or listed."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[name]), name)
+        return command
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="tokend", message="tokend %(version)s")
+def tokend() -> None:
+    """Owns the access_token of each WeChat account and serves it to business servers.
+
+    Try it without an account: tokend demo
+    """
+
+
+def main() -> int:
+    """Run the command in ``sys.argv``; the exit code."""
+    try:
+        code = tokend.main(prog_name="tokend", standalone_mode=False)
+    except click.UsageError as error:
+        return _tell(Failure(error.format_message(), hint=_usage(error), code=os.EX_USAGE))
+    except click.ClickException as error:
+        return _tell(Failure(error.format_message()))
+    except Failure as failure:
+        return _tell(failure)
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        sys.stdout = None
+        return os.EX_OK
+    return code if isinstance(code, int) else os.EX_OK
+
+
+def _usage(error: click.UsageError) -> str:
+    return f"{error.ctx.command_path} --help" if error.ctx else "tokend --help"
+
+
+def _tell(failure: Failure) -> int:
+    for line in str(failure).splitlines():
+        click.echo(f"tokend: error: {line}", err=True)
+    if failure.hint:
+        click.echo(f"tokend: hint: {failure.hint}", err=True)
+    return failure.code

@@ -1,0 +1,82 @@
+"""``tokend status``."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tokend.cli import connection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WATCH_SECONDS = 1.0
+_CLEAR = "\x1b[H\x1b[2J"
+_HEADINGS = ("KEY", "STATE", "EXPIRES IN", "REFRESH IN", "FAILURES")
+
+
+@click.command
+@click.option("--watch", is_flag=True, help="Draw again every second, until interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="The answer of GET /v1/apps as it is.")
+@connection.options
+def status(
+    *, watch: bool, as_json: bool, socket_path: str | None, url: str | None, key_file: Path | None
+) -> None:
+    """Show the state of every key, and what to do about those that fail."""
+    if watch and as_json:
+        raise click.UsageError("--watch and --json do not go together")
+    while True:
+        tokend = connection.connect(socket_path=socket_path, url=url, key_file=key_file)
+        answer = tokend.ask("GET", "/v1/apps")
+        if as_json:
+            click.echo(answer)
+            return
+        click.echo((_CLEAR if watch else "") + _table(json.loads(answer)["keys"]))
+        if not watch:
+            return
+        time.sleep(_WATCH_SECONDS)
+
+
+def _table(keys: list[dict[str, Any]]) -> str:
+    rows = [_HEADINGS, *map(_row, keys)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines + [line for key in keys for line in _error(key)])
+
+
+def _row(key: dict[str, Any]) -> tuple[str, ...]:
+    served = key["state"] in {"fresh", "stale", "suspect"}
+    return (
+        _name(key),
+        key["state"],
+        _duration(key["expires_in"]) if served else "-",
+        "now" if key["refreshing"] else _duration(key["next_refresh_in"]),
+        str(key["failures"]),
+    )
+
+
+def _error(key: dict[str, Any]) -> list[str]:
+    error = key["error"]
+    if not error:
+        return []
+    lines = ["", f"{_name(key)}: {error['message']}"]
+    return [*lines, f"  {error['advice']}"] if error.get("advice") else lines
+
+
+def _name(key: dict[str, Any]) -> str:
+    return f"{key['app']}/{key['kind']}"
+
+
+def _duration(seconds: int) -> str:
+    """As an operator reads it: 1h 54m, 4m 59s, 12s."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {seconds:02d}s" if minutes else f"{seconds}s"

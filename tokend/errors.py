@@ -1,0 +1,149 @@
+"""What can go wrong, named for who has to act.
+
+::
+
+    TokendError
+    ├── ConfigError                  the operator: the configuration file
+    ├── ListenError                  the operator: an address that cannot be served
+    ├── CallerError                  the calling program
+    │   ├── BadRequest
+    │   ├── Unauthorized
+    │   ├── Forbidden
+    │   └── UnknownKey
+    ├── NotReady                     time: no usable token right now
+    ├── RefreshLimited               time: the guard rails on passive and forced refreshes
+    ├── LeaseBusy                    time: another node is refreshing this key
+    ├── StoreError                   whoever runs the store
+    └── UpstreamError                WeChat gave no token
+        ├── UpstreamUnreachable      the network: WeChat was never asked
+        ├── UpstreamUnclear          the network: WeChat was asked, its answer is not known
+        └── UpstreamRefused          by errcode; the operator, unless a subclass says otherwise
+            ├── UpstreamBusy             time: seconds
+            ├── MinuteQuotaReached       time: the next minute
+            ├── DayQuotaReached          time: the next day
+            ├── AdministratorAsked       the account's administrator, who was sent a message
+            ├── AdministratorRefused     the same, said no: an hour
+            └── AdministratorRefusedTwice  the same, said no twice: a day
+
+A message says where and what, in lower case, and never holds a secret or a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+
+class TokendError(Exception):
+    """Anything that tokend itself raises."""
+
+
+class ConfigError(TokendError):
+    """The configuration cannot be used. Holds every mistake, one line each, with its place."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+class ListenError(TokendError):
+    """A configured address or socket cannot be listened on."""
+
+
+class CallerError(TokendError):
+    """The calling program has to change."""
+
+
+class BadRequest(CallerError):
+    """The request does not say what it must say."""
+
+
+class Unauthorized(CallerError):
+    """No client key, or one that nobody knows."""
+
+
+class Forbidden(CallerError):
+    """A known client that may not do this."""
+
+
+class UnknownKey(CallerError):
+    """No such app, or no such kind of it."""
+
+
+class NotReady(TokendError):
+    """There is no usable token of this key; *retry_after* says when one may be there."""
+
+    def __init__(
+        self, message: str, *, retry_after: timedelta, cause: TokendError | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.cause = cause
+
+
+class RefreshLimited(TokendError):
+    """The guard rails: this key may not be refreshed on request before *retry_after*."""
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LeaseBusy(TokendError):
+    """Another node holds the lease of this key."""
+
+
+class StoreError(TokendError):
+    """The store did not do what it was asked."""
+
+
+class UpstreamError(TokendError):
+    """WeChat gave no token."""
+
+
+class UpstreamUnreachable(UpstreamError):
+    """The request was never written, so WeChat cannot have acted on it."""
+
+
+class UpstreamUnclear(UpstreamError):
+    """The request was written and no answer came that could be understood: WeChat may have acted."""
+
+
+@dataclass(eq=False)
+class UpstreamRefused(UpstreamError):
+    """WeChat answered with an errcode."""
+
+    errcode: int
+    errmsg: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"errcode {self.errcode}: {self.errmsg}"
+
+
+class UpstreamBusy(UpstreamRefused):
+    """-1: the system is busy."""
+
+
+class MinuteQuotaReached(UpstreamRefused):
+    """45011: no more calls in this minute."""
+
+
+class DayQuotaReached(UpstreamRefused):
+    """45009: no more calls today."""
+
+
+class AdministratorAsked(UpstreamRefused):
+    """89501, 89503…: the account's administrator was asked to confirm this call."""
+
+
+class AdministratorRefused(UpstreamRefused):
+    """89507: the administrator said no; each further call within the hour asks again."""
+
+
+class AdministratorRefusedTwice(UpstreamRefused):
+    """89506: the administrator said no twice; no call for a day."""

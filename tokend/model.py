@@ -1,0 +1,191 @@
+"""The values tokend is about. All are frozen; change is a new value."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from tokend.errors import TokendError
+
+
+class Secret:
+    """A string that cannot be printed, logged, pickled or written to JSON by accident.
+
+    An AppSecret, a token, a client key. ``reveal()`` belongs at the edges: a request to WeChat,
+    a record in the store, an answer to a client.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    @property
+    def fingerprint(self) -> str:
+        """First 8 hex digits of the SHA-256: enough to tell two values apart in a log."""
+        return hashlib.sha256(self._value.encode()).hexdigest()[:8]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return f"Secret({self.fingerprint})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """One WeChat account: the name it is configured under, its appid, its AppSecret."""
+
+    name: str
+    appid: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenKey:
+    """Which credential of which app; written ``shop/access_token``."""
+
+    app: str
+    appid: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.app}/{self.kind}"
+
+    @property
+    def record(self) -> str:
+        """The key's name in a store: by appid, because nodes may call one account differently."""
+        return f"{self.appid}/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """What WeChat gave: a value, and how long it lives from the moment it was asked for."""
+
+    value: Secret
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A kept credential.
+
+    *generation* numbers the value: it grows with each new value and stays while the value stays.
+    *suspect* means that another node may have superseded it without our knowing.
+    """
+
+    value: Secret
+    generation: int
+    expires_at: datetime
+    suspect: bool = False
+
+    @classmethod
+    def of(cls, issued: Issued, *, asked_at: datetime, generation: int) -> Token:
+        """Lifetime counts from just before the asking: later would promise life that is not there."""
+        expires_at = asked_at + issued.lifetime
+        return cls(value=issued.value, generation=generation, expires_at=expires_at)
+
+    def remaining(self, now: datetime) -> timedelta:
+        """Life left; negative once expired."""
+        return self.expires_at - now
+
+    def is_reported(self, rejected: Secret | int) -> bool:
+        """Tell if *rejected*, a value or a generation, means this token."""
+        return rejected == (self.generation if isinstance(rejected, int) else self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to refresh *key*, held by *owner* under the number *fence*."""
+
+    key: TokenKey
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Which records changed lately, and the *cursor* to ask from next time."""
+
+    cursor: int
+    records: frozenset[str]
+
+
+class State(StrEnum):
+    """How good the token of a key is. *expired* and *missing* are not served."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    SUSPECT = "suspect"
+    EXPIRED = "expired"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a reader gets: *token*, accepted by WeChat for *expires_in* whatever happens."""
+
+    token: Token
+    state: State
+    expires_in: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What an operator sees of a key."""
+
+    key: TokenKey
+    state: State
+    token: Token | None
+    expires_in: timedelta
+    refreshing: bool
+    next_refresh_in: timedelta
+    failures: int
+    error: TokendError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """The token to use from now on; *refreshed* tells if there was a refresh for it."""
+
+    answer: Answer
+    refreshed: bool
+
+
+class Permission(StrEnum):
+    """What a client may do."""
+
+    READ = "read"
+    REFRESH = "refresh"
+    FORCE = "force"
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A program with a key of its own. *apps* None means every app."""
+
+    name: str
+    key_sha256: str
+    apps: frozenset[str] | None
+    can: frozenset[Permission]
+
+    def may(self, permission: Permission, app: str) -> bool:
+        return permission in self.can and (self.apps is None or app in self.apps)

@@ -1,0 +1,187 @@
+"""When a token is due, how long it may be promised, how long to wait after a failure.
+
+Pure arithmetic: *now* and chance (*draw*, 0 to 1) are parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tokend.errors import (
+    AdministratorAsked,
+    AdministratorRefused,
+    AdministratorRefusedTwice,
+    DayQuotaReached,
+    LeaseBusy,
+    MinuteQuotaReached,
+    TokendError,
+    UpstreamBusy,
+    UpstreamRefused,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tokend.model import Token
+
+NO_TIME = timedelta(0)
+
+# For this long WeChat honours the old token beside the new one.
+# https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html
+OVERLAP = timedelta(minutes=5)
+
+# A key is refreshed on request (passive, forced) at most this often. WeChat itself does nothing
+# for a force_refresh within 30 s of the last one, and grants 20 a day.
+# https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
+REQUEST_PAUSE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """When one key is refreshed and how fast tries follow each other while WeChat is away.
+
+    due is ``expires_at - ahead`` plus a jitter drawn between *jitter_from* and *jitter_to*.
+    Tries double from *first* to *cap*, or to *urgent_cap* when less than *urgent* is left.
+    """
+
+    ahead: timedelta
+    jitter_from: timedelta
+    jitter_to: timedelta
+    first: timedelta
+    cap: timedelta
+    urgent: timedelta
+    urgent_cap: timedelta
+
+
+def stable_pace(ahead: timedelta) -> Pace:
+    """For stable_token, which gives a new token only in the last 300 s of the old one.
+
+    Due lies safely inside that window: a call before it would return the same token again.
+    """
+    return Pace(
+        ahead=ahead,
+        jitter_from=timedelta(seconds=5),
+        jitter_to=timedelta(seconds=30),
+        first=timedelta(seconds=1),
+        cap=timedelta(seconds=15),
+        urgent=timedelta(seconds=60),
+        urgent_cap=timedelta(seconds=5),
+    )
+
+
+def classic_pace(ahead: timedelta) -> Pace:
+    """For cgi-bin/token, where every call gives a new token; tries are dearer, so slower."""
+    return Pace(
+        ahead=ahead,
+        jitter_from=NO_TIME,
+        jitter_to=NO_TIME,
+        first=timedelta(seconds=2),
+        cap=timedelta(seconds=60),
+        urgent=timedelta(seconds=120),
+        urgent_cap=timedelta(seconds=5),
+    )
+
+
+def due_at(token: Token, pace: Pace, *, draw: float) -> datetime:
+    """The instant from which a scheduled refresh should happen."""
+    jitter = pace.jitter_from + (pace.jitter_to - pace.jitter_from) * draw
+    return token.expires_at - pace.ahead + jitter
+
+
+def again_at(token: Token, pace: Pace, now: datetime) -> datetime:
+    """When to ask again after WeChat gave the same token although it was due.
+
+    Its clock is behind ours: wait until its own window of renewal must have opened.
+    """
+    margin = pace.jitter_from
+    return max(token.expires_at - pace.ahead + margin, now + margin)
+
+
+def usable_until(token: Token, pace: Pace, now: datetime) -> datetime:
+    """Until when the token, not yet refreshed at *now*, will be accepted whatever we do next.
+
+    The next refresh comes at due at the earliest and leaves the old token the overlap.
+    """
+    next_refresh = max(token.expires_at - pace.ahead, now)
+    return min(token.expires_at, next_refresh + OVERLAP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Waits after failures of one class: doubling from *first* to *cap*.
+
+    A wait is drawn between ``1 - early`` and ``1 + late`` times that: early for haste that must
+    not come in step, late where WeChat has named a time before which no call may come.
+    """
+
+    first: timedelta
+    cap: timedelta
+    early: float = 0.0
+    late: float = 0.0
+
+    def wait(self, failures: int, draw: float) -> timedelta:
+        base = min(self.first * (1 << min(failures - 1, 32)), self.cap)
+        return base * (1 - self.early + (self.early + self.late) * draw)
+
+
+_SECONDS = timedelta(seconds=1)
+
+# How often a node looks whether another one has finished refreshing.
+LEASE_POLL = Backoff(first=0.25 * _SECONDS, cap=2 * _SECONDS, early=0.5, late=0.5)
+
+# Each class of failure has its own clock; the first row that fits decides.
+# https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html (errcodes)
+_BACKOFFS: tuple[tuple[type[TokendError], Backoff], ...] = (
+    (LeaseBusy, LEASE_POLL),
+    (MinuteQuotaReached, Backoff(first=60 * _SECONDS, cap=60 * _SECONDS, late=0.25)),
+    (DayQuotaReached, Backoff(first=3600 * _SECONDS, cap=3600 * _SECONDS, early=0.1, late=0.1)),
+    (AdministratorAsked, Backoff(first=600 * _SECONDS, cap=600 * _SECONDS, late=0.1)),
+    (AdministratorRefused, Backoff(first=3600 * _SECONDS, cap=3600 * _SECONDS, late=0.1)),
+    (AdministratorRefusedTwice, Backoff(first=86400 * _SECONDS, cap=86400 * _SECONDS, late=0.1)),
+)
+_OPERATOR = Backoff(first=60 * _SECONDS, cap=1800 * _SECONDS, late=0.1)
+_DAY_QUOTA_EXPIRED = Backoff(first=900 * _SECONDS, cap=900 * _SECONDS, early=0.1, late=0.1)
+_LONG_EXPIRED_CAP = timedelta(seconds=60)
+_LONG_EXPIRED = timedelta(minutes=10)
+
+
+def backoff(error: TokendError, pace: Pace, *, remaining: timedelta) -> Backoff:
+    """The clock of this class of failure, with *remaining* life (negative: expired) of the token."""
+    if isinstance(error, DayQuotaReached) and remaining <= NO_TIME:
+        return _DAY_QUOTA_EXPIRED
+    for kind, row in _BACKOFFS:
+        if isinstance(error, kind):
+            return row
+    if isinstance(error, UpstreamRefused) and not isinstance(error, UpstreamBusy):
+        return _OPERATOR
+    return Backoff(first=pace.first, cap=_transient_cap(pace, remaining), early=0.5)
+
+
+def _transient_cap(pace: Pace, remaining: timedelta) -> timedelta:
+    if remaining <= -_LONG_EXPIRED:
+        return _LONG_EXPIRED_CAP
+    if NO_TIME < remaining < pace.urgent:
+        return pace.urgent_cap
+    return pace.cap
+
+
+def forbids_reports(error: TokendError | None) -> bool:
+    """Tell if, after *error*, a caller's report must wait for the backoff.
+
+    WeChat has said no: another call would be refused as well, count against a quota,
+    or, while the administrator is being asked, pester a person.
+    """
+    return isinstance(error, UpstreamRefused) and not isinstance(error, UpstreamBusy)
+
+
+def forbids_force(error: TokendError | None) -> bool:
+    """Tell if, after *error*, even an operator must wait: the call would harm.
+
+    An operator who has just mended a secret or an IP whitelist need not.
+    """
+    return isinstance(
+        error,
+        MinuteQuotaReached | DayQuotaReached | AdministratorRefused | AdministratorRefusedTwice,
+    )

@@ -1,0 +1,80 @@
+"""Which key is due next. The only user of APScheduler.
+
+APScheduler rings at the next due moment, and only rings: it forgets jobs that come too late, and
+lives by a wall clock that may jump. So what is due is decided here, by looking, and a watchdog
+looks every few seconds whether APScheduler rang or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import count
+from typing import TYPE_CHECKING
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from tokend.clock import Clock
+    from tokend.keeper import Keeper
+
+_WATCHDOG = timedelta(seconds=15)
+
+
+class Schedule:
+    """Keepers by their next moment, in a heap; moments that no longer hold are skipped."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[datetime, int, Keeper]] = []
+        self._order = count()
+        self._bell = AsyncIOScheduler(timezone="UTC")
+
+    def plan(self, keeper: Keeper) -> None:
+        """Look after *keeper* at its ``next_refresh_at``, which is new."""
+        heapq.heappush(self._heap, (keeper.next_refresh_at, next(self._order), keeper))
+        if self._heap[0][2] is keeper:
+            self._set_bell()
+
+    async def look(self) -> None:
+        """Start every refresh whose time has come."""
+        now = self._clock.now()
+        while self._heap and self._heap[0][0] <= now:
+            _, _, keeper = heapq.heappop(self._heap)
+            keeper.refresh_if_due()
+        self._set_bell()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Ring and watch until left."""
+        self._bell.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                watchdog = group.create_task(self._watch())
+                await self.look()
+                yield
+                watchdog.cancel()
+        finally:
+            self._bell.shutdown(wait=False)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._clock.sleep(_WATCHDOG)
+            await self.look()
+
+    def _set_bell(self) -> None:
+        """One job at a time, a new one each: APScheduler drops a job whose namesake is running."""
+        if not (self._heap and self._bell.running):
+            return
+        self._bell.remove_all_jobs()
+        self._bell.add_job(
+            self.look,
+            DateTrigger(self._clock.to_wall(self._heap[0][0])),
+            misfire_grace_time=None,
+        )

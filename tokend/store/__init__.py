@@ -1,0 +1,6 @@
+"""Where tokens are kept between restarts and shared between nodes.
+
+All stores keep one contract: ``load, acquire, save, release, changes`` (``keeper.Store``).
+``record`` says, without I/O, what a record is and how each step changes it; ``memory`` and
+``sqlite`` apply it, and the Lua of ``redis`` says the same inside the server.
+"""

@@ -1,0 +1,106 @@
+"""The store's contract over a table of records on this host."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from tokend.errors import LeaseBusy
+from tokend.model import Changes, Lease, Secret, Token
+from tokend.store import record as rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokend.clock import Clock
+    from tokend.model import TokenKey
+    from tokend.store.record import Record
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Table(Protocol):
+    """Records by name; an update is atomic and, once it returns, as durable as the table is."""
+
+    async def read(self, name: str) -> Record:
+        """The record, an empty one if there is none."""
+
+    async def update(self, name: str, step: Callable[[Record], Record]) -> Record:
+        """Replace the record by *step* of it; nobody else changes it in between."""
+
+    async def changes(self, since: int) -> Changes:
+        """The names of records whose visible part changed after *since* (0: all)."""
+
+
+class LocalStore:
+    """Applies the rules of ``record`` to a table, on the time of the host's wall clock."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    async def load(self, key: TokenKey) -> Token | None:
+        return self._token(await self._table.read(key.record))
+
+    async def acquire(self, key: TokenKey, *, owner: str, ttl: timedelta, above: int) -> Lease:
+        def step(record: Record) -> Record:
+            return rules.acquire(
+                record, owner=owner, ttl=ttl // _MICROSECOND, above=above, now=self._now()
+            )
+
+        record = await self._table.update(key.record, step)
+        if record.lease_owner != owner:
+            raise LeaseBusy(f"{key}: another node is refreshing it")
+        return Lease(key=key, owner=owner, fence=record.lease_fence)
+
+    async def save(self, lease: Lease, token: Token) -> Token | None:
+        value = token.value.reveal()
+
+        def step(record: Record) -> Record:
+            return rules.save(
+                record,
+                owner=lease.owner,
+                fence=lease.fence,
+                value=value,
+                expires_at=_microseconds(self._clock.to_wall(token.expires_at)),
+                now=self._now(),
+            )
+
+        record = await self._table.update(lease.key.record, step)
+        return self._token(record) if record.fence == lease.fence else None
+
+    async def release(self, lease: Lease, *, hold: timedelta = timedelta(0)) -> None:
+        def step(record: Record) -> Record:
+            return rules.release(
+                record,
+                owner=lease.owner,
+                fence=lease.fence,
+                hold=hold // _MICROSECOND,
+                now=self._now(),
+            )
+
+        await self._table.update(lease.key.record, step)
+
+    async def changes(self, since: int) -> Changes:
+        return await self._table.changes(since)
+
+    def _now(self) -> int:
+        return _microseconds(self._clock.wall())
+
+    def _token(self, record: Record) -> Token | None:
+        if record.value is None:
+            return None
+        # Never more life than the token had when it was stored, wherever the clock went since.
+        latest = self._now() + record.expires_at - record.stored_at
+        shown = _EPOCH + min(record.expires_at, latest) * _MICROSECOND
+        return Token(
+            value=Secret(record.value),
+            generation=record.generation,
+            expires_at=self._clock.from_wall(shown),
+            suspect=record.suspect,
+        )
+
+
+def _microseconds(when: datetime) -> int:
+    return (when - _EPOCH) // _MICROSECOND

@@ -1,0 +1,66 @@
+-- Keep a token under a fence, unless a greater fence has stored.
+--
+-- KEYS[1] record     hash     tokend:{appid/kind}:token
+-- KEYS[2] lease      string   tokend:{appid/kind}:lease
+-- ARGV[1] owner
+-- ARGV[2] fence
+-- ARGV[3] value
+-- ARGV[4] remaining  life of the value in milliseconds
+-- returns {"1" if this fence's value is kept else "0", generation, "1" if suspect else "0"}
+
+local record, lease = KEYS[1], KEYS[2]
+local owner, fence, value, remaining = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local function number(field)
+  return tonumber(redis.call('HGET', record, field) or '0')
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local my_fence = tonumber(fence)
+local kept_fence = number('fence')
+local same = redis.call('HGET', record, 'value') == value
+local mine_is_last_intent = number('intent') == my_fence
+
+local function settle_intent()
+  if mine_is_last_intent then
+    redis.call('HSET', record, 'intent', '0')
+  end
+end
+
+local function answer(kept)
+  return {kept, redis.call('HGET', record, 'generation'), redis.call('HGET', record, 'suspect')}
+end
+
+if my_fence == kept_fence and same then
+  return answer('1') -- the answer to this very save was lost
+end
+
+if my_fence <= kept_fence then
+  -- Overtaken. But WeChat may have served us after the winner: then the winner's value is dead.
+  if not same then
+    redis.call('HSET', record, 'suspect', '1')
+  end
+  settle_intent()
+  return answer('0')
+end
+
+-- Did anybody else ask WeChat since this lease was given? Then one of the two values superseded
+-- the other, and nobody here knows which.
+local doubtful = number('stored_at') > my_fence
+  or not mine_is_last_intent
+  or redis.call('GET', lease) ~= owner
+  or number('inherited') == my_fence
+local suspect = (not same and doubtful) and '1' or '0'
+
+if not same then
+  redis.call('HSET', record, 'generation', fence)
+end
+redis.call('HSET', record,
+  'value', value,
+  'fence', fence,
+  'expires_at', string.format('%.0f', math.floor(now / 1000) + remaining),
+  'stored_at', string.format('%.0f', now),
+  'suspect', suspect)
+settle_intent()
+return answer('1')

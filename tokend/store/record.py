@@ -1,0 +1,111 @@
+"""One key's record in a store, and how acquire, save and release change it.
+
+Pure: times are microseconds of the store's own clock. The Lua scripts of the Redis store follow
+the same rules, step by step; the contract tests hold all stores to them.
+
+The rules, and what they are there for:
+
+* A *lease* is held by one owner until a time. Its *fence* is greater than every fence before it,
+  from the clock rather than a counter: a counter repeats numbers when a failover loses a write.
+* Acquiring leaves an *intent* in the record before WeChat is asked. If the holder dies, the next
+  one finds it and knows that WeChat may have given a token nobody stored.
+* Saving is refused under an overtaken fence. A different value that arrives when anybody else
+  may have asked WeChat in between is kept as *suspect*: one of the two has superseded the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+_LONGEST_LEASE = 600 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is kept of one key. *value* is None until the first save."""
+
+    value: str | None = None
+    generation: int = 0
+    fence: int = 0
+    expires_at: int = 0
+    stored_at: int = 0
+    suspect: bool = False
+    intent: int = 0
+    inherited: int = 0
+    lease_owner: str = ""
+    lease_fence: int = 0
+    lease_until: int = 0
+
+    def is_leased(self, now: int) -> bool:
+        """Tell if somebody holds the lease; one that ends too late was made under a wrong clock."""
+        return bool(self.lease_owner) and now < self.lease_until <= now + _LONGEST_LEASE
+
+    def shows(self) -> tuple[object, ...]:
+        """What readers can see; a change of it is worth telling other nodes."""
+        return (self.value, self.expires_at, self.suspect)
+
+
+def acquire(record: Record, *, owner: str, ttl: int, above: int, now: int) -> Record:
+    """Give *owner* the lease for *ttl*, with a fence greater than *above*, unless it is taken.
+
+    Whoever asks again with the same *owner* (the answer was lost) gets the same lease again.
+    """
+    if record.is_leased(now):
+        return record
+    fence = max(now, record.lease_fence + 1, record.fence + 1, above + 1)
+    leased = replace(
+        record, lease_owner=owner, lease_fence=fence, lease_until=now + ttl, intent=fence
+    )
+    if not record.intent:
+        return leased
+    return replace(leased, suspect=True, inherited=fence)
+
+
+def save(
+    record: Record, *, owner: str, fence: int, value: str, expires_at: int, now: int
+) -> Record:
+    """Keep *value* under *fence* unless a greater fence has stored; tell by ``fence``."""
+    if fence <= record.fence:
+        return _refuse(record, fence=fence, value=value)
+    same = value == record.value
+    return replace(
+        record,
+        value=value,
+        generation=record.generation if same else fence,
+        fence=fence,
+        expires_at=expires_at,
+        stored_at=now,
+        suspect=not same and _is_doubtful(record, owner=owner, fence=fence, now=now),
+        intent=0 if record.intent == fence else record.intent,
+    )
+
+
+def _refuse(record: Record, *, fence: int, value: str) -> Record:
+    """Overtaken. But WeChat may have served us after the winner: then the winner's value is dead."""
+    if record.fence == fence and record.value == value:
+        return record
+    return replace(
+        record,
+        suspect=record.suspect or value != record.value,
+        intent=0 if record.intent == fence else record.intent,
+    )
+
+
+def _is_doubtful(record: Record, *, owner: str, fence: int, now: int) -> bool:
+    stored_since_acquired = record.stored_at > fence
+    acquired_since = record.intent != fence
+    lease_lost = record.lease_owner != owner or not record.is_leased(now)
+    inherited_intent = record.inherited == fence
+    return stored_since_acquired or acquired_since or lease_lost or inherited_intent
+
+
+def release(record: Record, *, owner: str, fence: int, hold: int, now: int) -> Record:
+    """Give the lease back; or, with *hold*, keep everybody from asking WeChat for that long.
+
+    Without *hold* the outcome is known and the intent is settled; with it, it stays.
+    """
+    mine = record.lease_owner == owner and record.is_leased(now)
+    if hold:
+        return replace(record, lease_until=now + hold) if mine else record
+    settled = replace(record, intent=0) if record.intent == fence else record
+    return replace(settled, lease_owner="", lease_until=0) if mine else settled

@@ -1,0 +1,137 @@
+"""Records in one SQLite file: durable, one host, no server to install.
+
+WAL with ``synchronous=FULL``: a record that was written survives kill -9 and loss of power.
+Several processes of one host may share the file; SQLite's own lock makes an update atomic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypeVar
+
+from tokend.errors import StoreError
+from tokend.model import Changes
+from tokend.store.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+_T = TypeVar("_T")
+
+_SETUP = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    CREATE TABLE IF NOT EXISTS record (
+        name TEXT PRIMARY KEY,
+        json TEXT NOT NULL,
+        change INTEGER NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS record_change ON record (change);
+"""
+_READ = "SELECT json, change FROM record WHERE name = ?"
+_LAST_CHANGE = "SELECT coalesce(max(change), 0) FROM record"
+_WRITE = "INSERT OR REPLACE INTO record (name, json, change) VALUES (?, ?, ?)"
+_CHANGES = "SELECT name, change FROM record WHERE change > ?"
+
+_BUSY_TIMEOUT_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def open_table(path: Path) -> AsyncIterator[SqliteTable]:
+    """Open the file, or make it, readable by its owner only."""
+    with _told(path):
+        file = await asyncio.to_thread(_File, path)
+    try:
+        yield SqliteTable(path, file)
+    finally:
+        file.close()
+
+
+class SqliteTable:
+    """Records as JSON. A transaction is one call in one thread: a cancelled caller cannot halve it."""
+
+    def __init__(self, path: Path, file: _File) -> None:
+        self._path = path
+        self._file = file
+
+    async def read(self, name: str) -> Record:
+        return await self._run(lambda: self._file.read(name)[0])
+
+    async def update(self, name: str, step: Callable[[Record], Record]) -> Record:
+        return await self._run(lambda: self._file.update(name, step))
+
+    async def changes(self, since: int) -> Changes:
+        return await self._run(lambda: self._file.changes(since))
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        with _told(self._path):
+            return await asyncio.get_running_loop().run_in_executor(self._file.thread, work)
+
+
+class _File:
+    """The connection, and the thread it is used in."""
+
+    def __init__(self, path: Path) -> None:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._connection = sqlite3.connect(
+            path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._connection.executescript(_SETUP)
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+
+    def close(self) -> None:
+        self.thread.shutdown()
+        self._connection.close()
+
+    def read(self, name: str) -> tuple[Record, int]:
+        row = self._connection.execute(_READ, (name,)).fetchone()
+        if row is None:
+            return Record(), 0
+        return Record(**json.loads(row[0])), row[1]
+
+    def update(self, name: str, step: Callable[[Record], Record]) -> Record:
+        with self._transaction():
+            before, change = self.read(name)
+            after = step(before)
+            if after.shows() != before.shows():
+                change = self._last_change() + 1
+            self._connection.execute(_WRITE, (name, json.dumps(asdict(after)), change))
+        return after
+
+    def changes(self, since: int) -> Changes:
+        rows = self._connection.execute(_CHANGES, (since,)).fetchall()
+        cursor = max((change for _, change in rows), default=min(since, self._last_change()))
+        return Changes(cursor=cursor, records=frozenset(name for name, _ in rows))
+
+    def _last_change(self) -> int:
+        last: int = self._connection.execute(_LAST_CHANGE).fetchone()[0]
+        return last
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say what is wrong with the file; of a broken record never the content."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise StoreError(f"sqlite: {path}: {reason}") from error
+    except (ValueError, TypeError):
+        raise StoreError(f"sqlite: {path}: a record that tokend did not write") from None

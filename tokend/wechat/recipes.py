@@ -1,0 +1,90 @@
+"""How a credential is asked for. Data: no I/O, and no reading of replies.
+
+https://developers.weixin.qq.com/doc/service/api/base/api_getaccesstoken.html
+https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from tokend.model import App
+
+Ask: TypeAlias = "Callable[[App], Request]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call to WeChat. Query and body hold the AppSecret, so they do not show in a repr.
+
+    *idempotent* tells that sending it again changes nothing at WeChat.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    idempotent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Two ways to ask for a credential, and the *field* of the reply that holds it.
+
+    *current* may give the token there is; *new* always gives another one, and with that ends the
+    life of the one before. Where they are the same call there is no way to ask without harm.
+    """
+
+    current: Ask
+    new: Ask
+    field: str = "access_token"
+
+
+def token(app: App) -> Request:
+    """cgi-bin/token: every call gives a new token."""
+    return Request(
+        method="GET",
+        path="/cgi-bin/token",
+        query={
+            "grant_type": "client_credential",
+            "appid": app.appid,
+            "secret": app.secret.reveal(),
+        },
+        idempotent=False,
+    )
+
+
+def stable_token(app: App) -> Request:
+    """cgi-bin/stable_token: the current token; in its last 300 s the next one."""
+    return _stable_token(app, force_refresh=False)
+
+
+def forced_stable_token(app: App) -> Request:
+    """cgi-bin/stable_token with force_refresh: a new token. 20 a day, 30 s apart."""
+    return _stable_token(app, force_refresh=True)
+
+
+def _stable_token(app: App, *, force_refresh: bool) -> Request:
+    body = {
+        "grant_type": "client_credential",
+        "appid": app.appid,
+        "secret": app.secret.reveal(),
+        "force_refresh": force_refresh,
+    }
+    return Request(
+        method="POST",
+        path="/cgi-bin/stable_token",
+        body=json.dumps(body).encode(),
+        idempotent=not force_refresh,
+    )
+
+
+# By the configured method. A new kind of credential is a new row.
+ACCESS_TOKEN = {
+    "stable_token": Recipe(current=stable_token, new=forced_stable_token),
+    "token": Recipe(current=token, new=token),
+}

@@ -1,0 +1,155 @@
+"""What a reply of WeChat says: a credential, or an errcode and who has to act on it.
+
+A reply may be anything; what comes out is an ``Issued`` or an ``UpstreamError``, nothing else.
+WeChat sends JSON as ``text/plain`` at times, so the Content-Type is not consulted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from tokend.errors import (
+    AdministratorAsked,
+    AdministratorRefused,
+    AdministratorRefusedTwice,
+    DayQuotaReached,
+    MinuteQuotaReached,
+    UpstreamBusy,
+    UpstreamRefused,
+    UpstreamUnclear,
+)
+from tokend.model import Issued, Secret
+
+if TYPE_CHECKING:
+    from tokend.model import App
+
+
+_LONGEST_LIFE = timedelta(seconds=7200)
+_SHORTEST_LIFE = timedelta(seconds=60)
+_DIGITS = re.compile(r"[0-9]{1,9}")
+_ERRCODE = re.compile(r"-?[0-9]{1,9}")
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,4096}")
+_ADDRESS = re.compile(r"invalid ip ([0-9A-Fa-f.:]{2,45})")
+_ERRMSG_LENGTH = 200
+
+_SECRET = "put the right AppSecret of {app} into its secret file; it may have been reset"
+_APPID = "check the appid of {app}: its spelling, and that it is an account of this kind"
+_WHITELIST = "WeChat sees address {address}; add it to the IP whitelist of {app}"
+_ACCOUNT = "the account {app} is frozen, cancelled or may not use this API; see its console"
+_REQUEST = "WeChat calls the request malformed; this is a fault of tokend, please report it"
+_CONFIRM = "the administrator of {app} was asked to confirm this call; have it confirmed"
+_REFUSED = "the administrator of {app} refused this call; talk to them before it is tried again"
+_WAIT = "nothing to do, tokend tries again"
+_QUOTA = "the quota of {app} is used up; find out what else fetches tokens, or clear the quota"
+_UNKNOWN = "look the errcode up in WeChat's manual"
+
+# errcode → who has to act, and on what.
+# https://developers.weixin.qq.com/doc/oplatform/developers/troubleshooting/
+# https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
+_MEANINGS: dict[int, tuple[type[UpstreamRefused], str]] = {
+    -1: (UpstreamBusy, _WAIT),
+    40001: (UpstreamRefused, _SECRET),
+    40002: (UpstreamRefused, _REQUEST),
+    40013: (UpstreamRefused, _APPID),
+    40066: (UpstreamRefused, _REQUEST),
+    40125: (UpstreamRefused, _SECRET),
+    40164: (UpstreamRefused, _WHITELIST),
+    40243: (UpstreamRefused, "the AppSecret of {app} is frozen; unfreeze it in WeChat's console"),
+    41002: (UpstreamRefused, _REQUEST),
+    41004: (UpstreamRefused, _REQUEST),
+    43002: (UpstreamRefused, _REQUEST),
+    43003: (UpstreamRefused, "WeChat wants https; check wechat.url"),
+    44002: (UpstreamRefused, _REQUEST),
+    45009: (DayQuotaReached, _QUOTA),
+    45011: (MinuteQuotaReached, _WAIT),
+    45035: (UpstreamRefused, _WHITELIST),
+    47001: (UpstreamRefused, _REQUEST),
+    48001: (UpstreamRefused, _ACCOUNT),
+    48004: (UpstreamRefused, _ACCOUNT),
+    50002: (UpstreamRefused, _ACCOUNT),
+    50004: (UpstreamRefused, _ACCOUNT),
+    50007: (UpstreamRefused, _ACCOUNT),
+    61004: (UpstreamRefused, _WHITELIST),
+    61024: (UpstreamRefused, "{app} is a third-party platform, which gets its token another way"),
+    89501: (AdministratorAsked, _CONFIRM),
+    89502: (AdministratorAsked, _CONFIRM),
+    89503: (AdministratorAsked, _CONFIRM),
+    89504: (AdministratorAsked, _CONFIRM),
+    89505: (AdministratorAsked, _CONFIRM),
+    89506: (AdministratorRefusedTwice, _REFUSED),
+    89507: (AdministratorRefused, _REFUSED),
+}
+
+
+def read_issued(body: bytes, *, field: str, app: App) -> Issued:
+    """The credential in *field*. Raises ``UpstreamRefused`` or ``UpstreamUnclear``.
+
+    An errcode outweighs a credential beside it.
+    """
+    content = _json_object(body)
+    _raise_refusal(content, app)
+    return Issued(value=_value(content.get(field), field), lifetime=_lifetime(content))
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body.decode(), object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError):
+        raise UpstreamUnclear(f"an answer that is not JSON ({len(body)} bytes)") from None
+    if not isinstance(content, dict):
+        raise UpstreamUnclear("an answer that is not a JSON object")
+    return content
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Which of two values of one name is meant, nobody can know."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a name stands twice")
+    return content
+
+
+def _raise_refusal(content: dict[str, Any], app: App) -> None:
+    errcode = content.get("errcode", 0)
+    if isinstance(errcode, bool) or not _ERRCODE.fullmatch(str(errcode)):
+        raise UpstreamUnclear("an errcode that is not a number")
+    code = int(errcode)
+    if not code:
+        return
+    kind, advice = _MEANINGS.get(code, (UpstreamRefused, _UNKNOWN))
+    errmsg = _printable(str(content.get("errmsg", "")), hide=app.secret)
+    address = _ADDRESS.search(errmsg)
+    raise kind(
+        code,
+        errmsg,
+        advice.format(app=app.name, address=address[1] if address else "(not told)"),
+    )
+
+
+def _printable(errmsg: str, *, hide: Secret) -> str:
+    """Short, on one line, and without the secret, should anybody echo it."""
+    cut = errmsg.replace(hide.reveal(), "…")[:_ERRMSG_LENGTH]
+    return "".join(char if char.isprintable() else "\ufffd" for char in cut)
+
+
+def _value(value: object, field: str) -> Secret:
+    """1 to 4096 visible ASCII characters: WeChat asks to be ready for 512 and may grow."""
+    if not isinstance(value, str):
+        raise UpstreamUnclear(f"an answer without {field}")
+    if not _VISIBLE_ASCII.fullmatch(value):
+        raise UpstreamUnclear(f"an {field} of {len(value)} characters that is no token")
+    return Secret(value)
+
+
+def _lifetime(content: dict[str, Any]) -> timedelta:
+    """``expires_in``, in seconds, as a number or as digits; never more than WeChat's 7200."""
+    given = content.get("expires_in")
+    if isinstance(given, bool) or not _DIGITS.fullmatch(str(given)):
+        raise UpstreamUnclear("an expires_in that is not a number of seconds")
+    lifetime = timedelta(seconds=int(str(given)))
+    if lifetime < _SHORTEST_LIFE:
+        raise UpstreamUnclear(f"an expires_in of {given} s, too short to be served")
+    return min(lifetime, _LONGEST_LIFE)

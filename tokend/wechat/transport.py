@@ -1,0 +1,151 @@
+"""The only outbound HTTP of tokend.
+
+It carries AppSecrets, so it is narrow: a deadline over the whole call, 16 KiB of answer, no
+redirects (the secret would be sent on), no decompression (a small answer can inflate to any size),
+no proxy from the environment, and exceptions that cannot carry the URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import timedelta
+
+    from tokend.wechat.recipes import Request
+
+_CONNECT_SECONDS = 3
+_LONGEST_ANSWER = 16 * 1024
+
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json; charset=utf-8",
+    "User-Agent": "tokend",
+}
+
+
+@asynccontextmanager
+async def open_transport(
+    urls: Sequence[str], *, deadline: timedelta, proxy: str = ""
+) -> AsyncIterator[Transport]:
+    """To the first of *urls* that can be reached; every call ends within *deadline*."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True),
+        timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_HEADERS,
+        auto_decompress=False,
+        trust_env=False,
+        middlewares=[_ask_once],
+    ) as session:
+        yield Transport(session, urls, deadline=deadline, proxy=proxy)
+
+
+class Transport:
+    """Sends requests to WeChat; ``open_transport`` makes it."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        urls: Sequence[str],
+        *,
+        deadline: timedelta,
+        proxy: str,
+    ) -> None:
+        self._session = session
+        self._urls = list(urls)
+        self._deadline = deadline
+        self._proxy = proxy or None
+
+    async def send(self, request: Request) -> bytes:
+        """The body of the answer. Raises ``UpstreamUnreachable`` or ``UpstreamUnclear``."""
+        try:
+            async with asyncio.timeout(self._deadline.total_seconds()):
+                return await self._send_to_any(request)
+        except TimeoutError:
+            self._prefer_next()
+            raise UpstreamUnclear(
+                f"no answer within {self._deadline.total_seconds():g} s"
+            ) from None
+
+    async def _send_to_any(self, request: Request) -> bytes:
+        """Go to the next host only where the request cannot have been acted on, or harmlessly."""
+        for attempts_left in reversed(range(len(self._urls))):
+            try:
+                return await self._send_to(self._urls[0], request)
+            except UpstreamError as error:
+                self._prefer_next()
+                harmless = request.idempotent or isinstance(error, UpstreamUnreachable)
+                if not (attempts_left and harmless):
+                    raise
+        raise AssertionError("a transport without hosts")
+
+    async def _send_to(self, url: str, request: Request) -> bytes:
+        try:
+            async with self._session.request(
+                request.method,
+                url + request.path,
+                params=request.query,
+                data=request.body or None,
+                proxy=self._proxy,
+                allow_redirects=False,
+            ) as response:
+                return await _body(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise UpstreamUnreachable(f"{url}: {_reason(error)}") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamUnclear(f"{url}: {_reason(error)}") from None
+
+    def _prefer_next(self) -> None:
+        """Let later calls begin with another host than the one that just failed."""
+        self._urls.append(self._urls.pop(0))
+
+
+async def _ask_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a GET whose connection broke: cgi-bin/token may have acted.
+
+    aiohttp repeats on these two exceptions and lets any other through.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise UpstreamUnclear(f"{request.url.origin()}: {_reason(error)}") from None
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """WeChat answers everything with 200, its errors too; anything else is not WeChat's word."""
+    if response.status != HTTPStatus.OK:
+        raise UpstreamUnclear(f"{response.url.origin()}: HTTP status {response.status}")
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > _LONGEST_ANSWER:
+            raise UpstreamUnclear(f"an answer of more than {_LONGEST_ANSWER} bytes")
+    return bytes(body)
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the URL that aiohttp puts into most messages: it holds the secret."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return _REASONS.get(type(error), type(error).__name__)
+
+
+_REASONS: dict[type[Exception], str] = {
+    aiohttp.ConnectionTimeoutError: f"no connection within {_CONNECT_SECONDS} s",
+    aiohttp.ServerDisconnectedError: "the connection was closed without an answer",
+    aiohttp.ClientPayloadError: "the answer broke off",
+}
