@@ -113,7 +113,7 @@ class _UnixConnection(HTTPConnection):
 
 def _http(url: str) -> HTTPConnection:
     parts = urlsplit(url)
-    kinds = {"http": HTTPConnection, "https": HTTPSConnection}
+    kinds: dict[str, type[HTTPConnection]] = {"http": HTTPConnection, "https": HTTPSConnection}
     if parts.scheme not in kinds or not parts.hostname or parts.path.strip("/"):
         raise Failure(f"{url}: must be like http://host:port", code=os.EX_USAGE)
     return kinds[parts.scheme](parts.hostname, parts.port, timeout=_TIMEOUT_SECONDS)

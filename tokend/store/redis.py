@@ -111,7 +111,7 @@ class RedisStore:
             rows = await self._redis.zrangebyscore(
                 _CHANGES, max(0, since - _LOOK_BACK), "+inf", withscores=True
             )
-            scores = {str(name): int(score) for name, score in rows}
+            scores = {str(row[0]): int(row[1]) for row in rows}
             return Changes(
                 cursor=max(scores.values(), default=since), records=frozenset(scores)
             )

@@ -148,4 +148,5 @@ _REASONS: dict[type[Exception], str] = {
     aiohttp.ConnectionTimeoutError: f"no connection within {_CONNECT_SECONDS} s",
     aiohttp.ServerDisconnectedError: "the connection was closed without an answer",
     aiohttp.ClientPayloadError: "the answer broke off",
+    aiohttp.ClientResponseError: "an answer that is not HTTP",
 }

@@ -1,0 +1,198 @@
+"""The only outbound HTTP: what it sends, what it refuses, and that nothing leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import time
+import traceback
+from datetime import timedelta
+
+import pytest
+from kit.upstream import CLOSE, http, upstream
+
+from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
+from tokend.model import App, Secret
+from tokend.wechat import recipes
+from tokend.wechat.transport import open_transport
+
+APP = App(name="shop", appid="wx0123456789abcdef", secret=Secret("canary-app-secret"))
+CLASSIC = recipes.token(APP)
+STABLE = recipes.stable_token(APP)
+GOOD = http(b'{"access_token":"92_good","expires_in":7200}')
+
+
+def closed_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return "http://127.0.0.1:{}".format(probe.getsockname()[1])
+
+
+async def send(request: recipes.Request, *urls: str, deadline: float = 8, proxy: str = "") -> bytes:
+    async with open_transport(
+        urls, deadline=timedelta(seconds=deadline), proxy=proxy
+    ) as transport:
+        return await transport.send(request)
+
+
+async def test_the_classic_call_is_a_get_with_the_documented_query() -> None:
+    async with upstream(GOOD) as wechat:
+        await send(CLASSIC, wechat.url)
+
+    assert wechat.requests[0].startswith(
+        b"GET /cgi-bin/token?grant_type=client_credential&appid=wx0123456789abcdef"
+        b"&secret=canary-app-secret HTTP/1.1\r\n"
+    )
+
+
+async def test_the_stable_call_is_json_with_a_content_length() -> None:
+    """WeChat answers 412 to a chunked body."""
+    async with upstream(GOOD) as wechat:
+        await send(STABLE, wechat.url)
+
+    head, _, body = wechat.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /cgi-bin/stable_token HTTP/1.1\r\n")
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    assert b"chunked" not in head.lower()
+    assert json.loads(body) == {
+        "grant_type": "client_credential",
+        "appid": "wx0123456789abcdef",
+        "secret": "canary-app-secret",
+        "force_refresh": False,
+    }
+
+
+async def test_nobody_there_means_never_asked() -> None:
+    with pytest.raises(UpstreamUnreachable, match="Connect"):
+        await send(CLASSIC, closed_port())
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param(CLOSE, "closed without an answer", id="closed"),
+        pytest.param(http(b"<html>", status="502 Bad Gateway"), "HTTP status 502", id="502"),
+        pytest.param(http(b"", status="412 Precondition Failed"), "HTTP status 412", id="412"),
+        pytest.param(b"not HTTP at all\r\n\r\n", "an answer that is not HTTP", id="not HTTP"),
+        pytest.param(GOOD[:-5], "broke off", id="cut off"),
+        pytest.param(http(b"x" * 16_385), "more than 16384 bytes", id="too much"),
+    ],
+)
+async def test_a_broken_answer_is_unclear_and_the_call_is_not_repeated(
+    answer: bytes, said: str
+) -> None:
+    """cgi-bin/token may have acted; aiohttp by itself would send a GET again."""
+    async with upstream(answer) as wechat:
+        with pytest.raises(UpstreamUnclear, match=said):
+            await send(CLASSIC, wechat.url)
+
+    assert len(wechat.requests) == 1
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """The secret would be sent on."""
+    async with upstream(GOOD) as elsewhere:
+        moved = http(b"", status="307 Temporary Redirect", headers=f"Location: {elsewhere.url}/\r\n")
+        async with upstream(moved) as wechat:
+            with pytest.raises(UpstreamUnclear, match="HTTP status 307"):
+                await send(STABLE, wechat.url)
+
+    assert elsewhere.requests == []
+
+
+async def test_a_compressed_answer_is_not_inflated() -> None:
+    bomb = gzip.compress(b" " * 10_000_000)
+    async with upstream(http(bomb, headers="Content-Encoding: gzip\r\n")) as wechat:
+        try:
+            body = await send(STABLE, wechat.url)
+        except UpstreamUnclear:
+            body = b""
+
+    assert len(body) <= 16_384
+    assert b"accept-encoding: identity" in wechat.requests[0].lower()
+
+
+async def test_a_dripping_answer_ends_at_the_deadline() -> None:
+    async with upstream(GOOD, pause=0.05) as wechat:
+        started = time.monotonic()
+        with pytest.raises(UpstreamUnclear, match=r"no answer within 0\.3 s"):
+            await send(CLASSIC, wechat.url, deadline=0.3)
+
+    assert time.monotonic() - started < 1
+
+
+async def test_a_host_that_cannot_be_reached_is_followed_by_the_next() -> None:
+    async with upstream(GOOD) as second:
+        body = await send(CLASSIC, closed_port(), second.url)
+
+    assert b"92_good" in body
+
+
+async def test_a_harmless_call_that_broke_goes_to_the_next_host() -> None:
+    async with upstream(CLOSE) as first, upstream(GOOD) as second:
+        body = await send(STABLE, first.url, second.url)
+
+    assert b"92_good" in body
+
+
+async def test_a_call_that_may_have_acted_does_not_go_to_the_next_host() -> None:
+    async with upstream(CLOSE) as first, upstream(GOOD) as second:
+        with pytest.raises(UpstreamUnclear):
+            await send(CLASSIC, first.url, second.url)
+
+    assert second.requests == []
+
+
+async def test_the_next_call_begins_with_the_host_that_has_not_failed() -> None:
+    async with (
+        upstream(CLOSE) as first,
+        upstream(GOOD) as second,
+        open_transport([first.url, second.url], deadline=timedelta(seconds=8)) as transport,
+    ):
+        with pytest.raises(UpstreamUnclear):
+            await transport.send(CLASSIC)
+        await transport.send(CLASSIC)
+
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+async def test_a_configured_proxy_is_used() -> None:
+    async with upstream(GOOD) as proxy:
+        await send(STABLE, "http://api.weixin.example", proxy=proxy.url)
+
+    assert proxy.requests[0].startswith(b"POST http://api.weixin.example/cgi-bin/stable_token ")
+
+
+async def test_a_proxy_of_the_environment_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with upstream(GOOD) as wechat, upstream(GOOD) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        await send(STABLE, wechat.url)
+
+    assert proxy.requests == []
+
+
+async def test_a_host_without_tls_where_tls_is_due_is_never_asked() -> None:
+    async with upstream(GOOD) as wechat:
+        with pytest.raises(UpstreamUnreachable):
+            await send(CLASSIC, wechat.url.replace("http:", "https:"))
+
+    assert not any(b"canary" in request for request in wechat.requests)
+
+
+@pytest.mark.parametrize("answer", [CLOSE, http(b"<html>", status="500 Oops"), GOOD[:-5]])
+@pytest.mark.parametrize("request_", [CLASSIC, STABLE], ids=["token", "stable_token"])
+async def test_no_exception_carries_the_secret(
+    answer: bytes, request_: recipes.Request, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in its message nor in what it was raised from."""
+    asyncio.get_running_loop().set_debug(enabled=True)
+    async with upstream(answer) as wechat:
+        try:
+            await send(request_, wechat.url)
+        except UpstreamError as error:
+            told = "".join(traceback.format_exception(error)) + repr(error) + repr(request_)
+
+    assert "canary" not in told + caplog.text

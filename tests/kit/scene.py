@@ -1,0 +1,115 @@
+"""One app, one or more nodes, WeChat's rules and a clock moved by hand; no network, no waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+from tokend.daemon import PACES, source
+from tokend.keeper import Keeper
+from tokend.model import App, Secret, TokenKey
+from tokend.refresher import Refresher
+from tokend.schedule import Schedule
+from tokend.simulator.account import Account
+from tokend.simulator.world import World
+from tokend.store.local import LocalStore
+from tokend.store.memory import MemoryTable
+from tokend.wechat import recipes
+
+if TYPE_CHECKING:
+    from kit.clock import ManualClock
+
+    from tokend.store.local import Table
+    from tokend.wechat.recipes import Request
+
+APPID = "wx0123456789abcdef"
+SECRET = "canary-app-secret"
+APP = App(name="shop", appid=APPID, secret=Secret(SECRET))
+KEY = TokenKey(app="shop", appid=APPID, kind="access_token")
+
+
+class DirectTransport:
+    """Brings requests to the world itself. *troubles* are raised instead, one a request.
+
+    While *held* is set requests wait: WeChat is slow.
+    """
+
+    def __init__(self, world: World, clock: ManualClock) -> None:
+        self._world = world
+        self._clock = clock
+        self.troubles: deque[Exception] = deque()
+        self.replies: deque[dict[str, object]] = deque()
+        self.sent: list[Request] = []
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        self._open.clear()
+
+    def let_go(self) -> None:
+        self._open.set()
+
+    async def send(self, request: Request) -> bytes:
+        self.sent.append(request)
+        await self._open.wait()
+        if self.troubles:
+            raise self.troubles.popleft()
+        if self.replies:
+            return json.dumps(self.replies.popleft()).encode()
+        return json.dumps(self._ask(request)).encode()
+
+    def _ask(self, request: Request) -> dict[str, object]:
+        now = self._clock.now()
+        if request.path == "/cgi-bin/token":
+            return self._world.token(request.query, caller="127.0.0.1", now=now)
+        return self._world.stable_token(request.body, caller="127.0.0.1", now=now)
+
+
+class Scene:
+    """The world, and what nodes are made of."""
+
+    def __init__(self, clock: ManualClock, *, method: str = "stable_token") -> None:
+        self.clock = clock
+        self.method = method
+        self.account = Account(appid=APPID, secret=SECRET, random=Random(1))
+        self.world = World([self.account], Random(2))
+        self.wechat = DirectTransport(self.world, clock)
+        self.table: Table = MemoryTable()
+        self.tasks: set[asyncio.Task[object]] = set()
+
+    def node(self, *, ahead: float = 300) -> tuple[Keeper, Schedule]:
+        """A keeper of the app as one node has it, planned but not yet looked after."""
+        schedule = Schedule(self.clock)
+        keeper = Keeper(
+            KEY,
+            Refresher(
+                KEY,
+                source(recipes.ACCESS_TOKEN[self.method], APP, self.wechat),
+                LocalStore(self.table, self.clock),
+                self.clock,
+            ),
+            pace=PACES[self.method](timedelta(seconds=ahead)),
+            clock=self.clock,
+            spawn=self._spawn,
+            on_plan=schedule.plan,
+            draw=lambda: 0.5,
+        )
+        schedule.plan(keeper)
+        return keeper, schedule
+
+    def is_valid(self, keeper: Keeper) -> bool:
+        """Ask WeChat's ledger about what the node serves now."""
+        return self.world.is_valid(keeper.current().token.value.reveal(), self.clock.now())
+
+    def calls(self) -> int:
+        return self.world.calls(APPID, self.method)
+
+    def _spawn(self, flight):
+        task = asyncio.get_running_loop().create_task(flight)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task

@@ -1,0 +1,58 @@
+"""``tokend serve`` and ``tokend check``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tokend import config, daemon, logs
+from tokend.clock import SystemClock
+from tokend.cli.failure import Failure
+from tokend.errors import ConfigError, ListenError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_path = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
+
+
+@click.command
+@_path
+def serve(path: Path) -> None:
+    """Run tokend with the configuration file CONFIG, until SIGTERM or Ctrl-C."""
+    settings = load(path)
+    logs.configure(settings.log.level)
+    run(daemon.serve(settings, SystemClock()))
+
+
+@click.command
+@_path
+def check(path: Path) -> None:
+    """Say everything that is wrong with the configuration file CONFIG."""
+    settings = load(path)
+    click.echo(f"{path}: ok, {len(settings.apps)} apps, {len(settings.clients)} clients")
+
+
+def load(path: Path) -> config.Config:
+    """The configuration, its warnings told."""
+    try:
+        settings = config.load(path, environ=os.environ)
+    except ConfigError as error:
+        raise Failure(str(error), code=os.EX_CONFIG) from None
+    for warning in settings.warnings:
+        click.echo(f"tokend: warning: {warning}", err=True)
+    return settings
+
+
+def run(work: Coroutine[None, None, None]) -> None:
+    """Serve, and tell in one line why it could not begin."""
+    try:
+        asyncio.run(work)
+    except ListenError as error:
+        raise Failure(str(error), code=os.EX_UNAVAILABLE) from None
+    except StoreError as error:
+        raise Failure(str(error), hint="see store.url", code=os.EX_UNAVAILABLE) from None

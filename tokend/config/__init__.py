@@ -1,0 +1,11 @@
+"""The configuration: one TOML file, checked as a whole.
+
+* ``settings``  what can be set, with the defaults
+* ``secrets``   secrets are read from files of their own, never from the TOML
+* ``mistakes``  what is wrong, in words, with its place
+* ``loading``   from the file to a ``Config``, or to every mistake in it
+"""
+
+from tokend.config.loading import AppConfig, Config, load
+
+__all__ = ["AppConfig", "Config", "load"]

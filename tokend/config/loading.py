@@ -1,0 +1,225 @@
+"""From the file to a ``Config``, or to every mistake in it at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tokend.config import mistakes
+from tokend.config.secrets import SecretFiles
+from tokend.config.settings import (
+    NAMED,
+    SECTIONS,
+    AppSettings,
+    ClientSettings,
+    LogSettings,
+    ServerSettings,
+    StoreSettings,
+    WechatSettings,
+)
+from tokend.errors import ConfigError
+from tokend.model import App, Client, Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LARGEST_FILE = 64 * 1024 * 1024
+_Settings = TypeVar("_Settings", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppConfig:
+    """One account: what it is, and how its token is got."""
+
+    app: App
+    method: str
+    ahead: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All of it, checked. *warnings* are what is not wrong but unwise."""
+
+    server: ServerSettings
+    store: StoreSettings
+    store_password: Secret | None
+    wechat: WechatSettings
+    log: LogSettings
+    apps: Mapping[str, AppConfig]
+    clients: Mapping[str, Client]
+    warnings: tuple[str, ...]
+
+
+def load(path: Path, *, environ: Mapping[str, str]) -> Config:
+    """Read *path* and the secret files it names. Raises ``ConfigError`` with every mistake."""
+    content = _parse(path)
+    reading = _Reading(content, SecretFiles(folder=path.absolute().parent, environ=environ))
+    config = reading.config()
+    if reading.mistakes or config is None:
+        raise ConfigError(reading.mistakes)
+    return config
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError([f"{path}: larger than {_LARGEST_FILE} bytes"])
+        if not path.is_file():
+            raise ConfigError([f"{path}: not a regular file"])
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 (at byte {error.start})"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: {error}"]) from None
+
+
+class _Reading:
+    """One pass over the content. Each part is judged by itself, so that all mistakes are found."""
+
+    def __init__(self, content: dict[str, Any], files: SecretFiles) -> None:
+        self._content = content
+        self._files = files
+        self.mistakes: list[str] = []
+
+    def config(self) -> Config | None:
+        """None if a part could not be read; then there are mistakes."""
+        known = {**SECTIONS, **NAMED}
+        for name in self._content.keys() - known.keys():
+            self.mistakes.append(f"{name}: {mistakes.unknown(name, known)}")
+        server = self._section("server", ServerSettings)
+        store = self._section("store", StoreSettings)
+        wechat = self._section("wechat", WechatSettings)
+        log = self._section("log", LogSettings)
+        apps = self._apps()
+        clients = self._clients()
+        password = self._password(store)
+        self.mistakes += _unreachable(server)
+        self.mistakes += self._open_to_everyone(server)
+        if not (server and store and wechat and log):
+            return None
+        return Config(
+            server=server,
+            store=store,
+            store_password=password,
+            wechat=wechat,
+            log=log,
+            apps=apps,
+            clients=clients,
+            warnings=tuple(self._files.warnings),
+        )
+
+    def _section(self, name: str, model: type[_Settings]) -> _Settings | None:
+        return self._read(self._content.get(name, {}), model, name)
+
+    def _named(self, table: str, model: type[_Settings]) -> Iterator[tuple[str, _Settings]]:
+        """The good ones of ``[table.NAME]``."""
+        named = self._content.get(table, {})
+        if not isinstance(named, dict):
+            self.mistakes.append(f"{table}: must hold tables, as in [{table}.shop]")
+            return
+        for name, given in named.items():
+            if not _NAME.fullmatch(name):
+                self.mistakes.append(
+                    f"{table}: {name!a}: a name is small letters, digits, '-' and '_', at most 64"
+                )
+            elif settings := self._read(given, model, f"{table}.{name}"):
+                yield name, settings
+
+    def _read(self, given: object, model: type[_Settings], place: str) -> _Settings | None:
+        try:
+            return model.model_validate(given)
+        except ValidationError as error:
+            self.mistakes += mistakes.of_section(error, model, place)
+            return None
+
+    def _apps(self) -> dict[str, AppConfig]:
+        if not self._content.get("apps"):
+            self.mistakes.append("apps: at least one is required, as in [apps.shop]")
+        apps: dict[str, AppConfig] = {}
+        owners: dict[str, str] = {}
+        for name, settings in self._named("apps", AppSettings):
+            owner = owners.setdefault(settings.appid, name)
+            if owner != name:
+                self.mistakes.append(f"apps.{name}.appid: is that of apps.{owner} too")
+            secret = self._app_secret(name, settings)
+            if secret:
+                apps[name] = AppConfig(
+                    app=App(name=name, appid=settings.appid, secret=secret),
+                    method=settings.method,
+                    ahead=timedelta(seconds=settings.ahead_seconds),
+                )
+        return apps
+
+    def _app_secret(self, name: str, settings: AppSettings) -> Secret | None:
+        setting = "secret_file" if settings.secret_file else "secret_credential"
+        place = f"apps.{name}.{setting}"
+        try:
+            if settings.secret_file:
+                secret = self._files.read(settings.secret_file, place=place)
+            else:
+                secret = self._files.read_credential(settings.secret_credential, place=place)
+        except ValueError as error:
+            self.mistakes.append(f"{place}: {error}")
+            return None
+        return self._files.look_at_app_secret(secret, place=place)
+
+    def _password(self, store: StoreSettings | None) -> Secret | None:
+        if not (store and store.password_file):
+            return None
+        try:
+            return self._files.read(store.password_file, place="store.password_file")
+        except ValueError as error:
+            self.mistakes.append(f"store.password_file: {error}")
+            return None
+
+    def _clients(self) -> dict[str, Client]:
+        clients: dict[str, Client] = {}
+        owners: dict[str, str] = {}
+        for name, settings in self._named("clients", ClientSettings):
+            owner = owners.setdefault(settings.key_sha256, name)
+            if owner != name:
+                self.mistakes.append(f"clients.{name}.key_sha256: is that of clients.{owner} too")
+            self.mistakes += self._unknown_apps(name, settings.apps)
+            everything = "*" in settings.apps
+            clients[name] = Client(
+                name=name,
+                key_sha256=settings.key_sha256,
+                apps=None if everything else frozenset(settings.apps),
+                can=frozenset(settings.can),
+            )
+        return clients
+
+    def _unknown_apps(self, client: str, apps: tuple[str, ...]) -> Iterator[str]:
+        there_are = self._content.get("apps")
+        known = list(there_are) if isinstance(there_are, dict) else []
+        for app in apps:
+            if app not in {"*", *known}:
+                near = get_close_matches(app, known, n=1)
+                guess = f", did you mean '{near[0]}'?" if near else ""
+                yield f"clients.{client}.apps: {app!a}: no such app{guess}"
+
+    def _open_to_everyone(self, server: ServerSettings | None) -> Iterator[str]:
+        if server is None or self._content.get("clients"):
+            return
+        for address in server.listen:
+            if not address.is_loopback:
+                yield (
+                    f"server.listen: {address} is not loopback, and without [clients] whoever "
+                    "reaches it could read every token; add a client with 'tokend key CLIENT', "
+                    "or listen on 127.0.0.1"
+                )
+
+
+def _unreachable(server: ServerSettings | None) -> Iterator[str]:
+    if server is not None and not (server.listen or server.socket):
+        yield "server: needs an address to listen on, or a socket"

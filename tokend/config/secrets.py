@@ -1,0 +1,73 @@
+"""Secrets, each in a file of its own."""
+
+from __future__ import annotations
+
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokend.model import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LARGEST_FILE = 4096
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+_APP_SECRET = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretFiles:
+    """Reads them; *warnings* collects what is not wrong but unwise."""
+
+    folder: Path
+    environ: Mapping[str, str]
+    warnings: list[str] = field(default_factory=list)
+
+    def read(self, name: str, *, place: str) -> Secret:
+        """The one line of a file, relative to the configuration's folder. Raises ``ValueError``."""
+        return self._read(self.folder / name, place)
+
+    def read_credential(self, name: str, *, place: str) -> Secret:
+        """What systemd's ``LoadCredential=name:…`` hands over."""
+        folder = self.environ.get("CREDENTIALS_DIRECTORY")
+        if not folder:
+            raise ValueError(
+                "CREDENTIALS_DIRECTORY is not set; this needs systemd and LoadCredential="
+            )
+        return self._read(Path(folder) / Path(name).name, place)
+
+    def look_at_app_secret(self, secret: Secret, *, place: str) -> Secret:
+        """AppSecrets have always been 32 hex digits; another form is more likely a mistake."""
+        if not _APP_SECRET.fullmatch(secret.reveal()):
+            self.warnings.append(f"{place}: does not look like an AppSecret (32 hex digits)")
+        return secret
+
+    def _read(self, path: Path, place: str) -> Secret:
+        try:
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                raise ValueError(f"{path}: not a regular file")
+            with path.open("rb") as file:
+                content = file.read(_LARGEST_FILE + 1)
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}") from None
+        if mode & stat.S_IROTH:
+            self.warnings.append(
+                f"{place}: {path}: readable by everyone (mode {stat.S_IMODE(mode):04o}); "
+                "chmod 600 it"
+            )
+        return _one_line(content, path)
+
+
+def _one_line(content: bytes, path: Path) -> Secret:
+    if len(content) > _LARGEST_FILE:
+        raise ValueError(f"{path}: larger than {_LARGEST_FILE} bytes")
+    value = content.decode("ascii", "replace").strip()
+    if not value:
+        raise ValueError(f"{path}: empty")
+    if not _VISIBLE_ASCII.fullmatch(value):
+        raise ValueError(f"{path}: must hold the secret alone, on one line, in ASCII")
+    return Secret(value)

@@ -1,0 +1,243 @@
+"""What can be set, section by section, with the defaults."""
+
+from __future__ import annotations
+
+import grp
+import ipaddress
+import re
+from datetime import timedelta
+from typing import Annotated, Literal, NamedTuple, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from tokend.model import Permission
+
+_LONGEST_SOCKET_PATH = 107
+_REDIS = {"redis", "rediss", "unix"}
+
+# WeChat gives a new stable_token only in the last 300 s of the old one.
+# https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
+_STABLE_WINDOW = 300
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+
+    @classmethod
+    def parse(cls, text: object) -> Address:
+        if not isinstance(text, str):
+            raise ValueError("must be a string such as '127.0.0.1:8390'")  # noqa: TRY004
+        host, colon, port = text.rpartition(":")
+        if not (colon and port.isascii() and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004
+            raise ValueError(f"{text}: must end with a port, as in '127.0.0.1:8390'")
+        if host == "localhost":
+            return cls(host, int(port))
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        try:
+            version = ipaddress.ip_address(bare).version
+        except ValueError:
+            raise ValueError(f"{text}: must begin with an IP address or localhost") from None
+        if (version == 6) != (bare != host):  # noqa: PLR2004
+            raise ValueError(f"{text}: an IPv6 address stands in brackets, as in '[::1]:8390'")
+        return cls(bare, int(port))
+
+
+def _split(url: str) -> SplitResult:
+    """Without showing the URL: it may hold what must not be shown."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("not a URL") from None
+    if "@" in parts.netloc:
+        raise ValueError("must hold no user name or password; passwords have files of their own")
+    return parts
+
+
+def _store_url(url: str) -> str:
+    if url == "memory:":
+        return url
+    parts = _split(url)
+    if parts.scheme in {"redis+sentinel", "redis+cluster"}:
+        raise ValueError(f"{parts.scheme} is not supported yet; there are {_STORES}")
+    if parts.scheme not in {"sqlite", *_REDIS}:
+        raise ValueError(f"must be one of {_STORES}")
+    if parts.scheme in {"sqlite", "unix"} and (parts.netloc or not parts.path.strip("/")):
+        raise ValueError(f"needs an absolute path, as in '{parts.scheme}:///var/lib/tokend/…'")
+    if parts.scheme in {"redis", "rediss"} and not parts.hostname:
+        raise ValueError("needs a host, as in 'redis://127.0.0.1:6379/0'")
+    return url
+
+
+_STORES = "memory:, sqlite:///path, redis://, rediss://, unix:///path"
+
+
+def _wechat_url(url: str) -> str:
+    parts = _split(url)
+    if parts.path.strip("/") or parts.query or parts.fragment or not parts.hostname:
+        raise ValueError(f"{url}: must be scheme and host alone")
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        return url.rstrip("/")
+    raise ValueError(f"{url}: must be https; the AppSecret goes there")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return Address(host, 0).is_loopback
+    except ValueError:
+        return False
+
+
+def _proxy_url(url: str) -> str:
+    if not url:
+        return url
+    parts = _split(url)
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
+        raise ValueError("must be like 'http://proxy:3128'")
+    return url.rstrip("/")
+
+
+def _socket_path(path: str) -> str:
+    if path and not path.startswith("/"):
+        raise ValueError(f"{path}: must be an absolute path")
+    if len(path.encode()) > _LONGEST_SOCKET_PATH:
+        raise ValueError(f"{path}: longer than {_LONGEST_SOCKET_PATH} bytes, which no socket may be")
+    return path
+
+
+def _octal(text: str) -> str:
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueError(f"{text}: must be octal digits, as in '0660'")
+    return text
+
+
+def _group(name: str) -> str:
+    if name:
+        try:
+            grp.getgrnam(name)
+        except KeyError:
+            raise ValueError(f"{name}: no such group on this host") from None
+    return name
+
+
+def _appid(text: str) -> str:
+    if not re.fullmatch(r"wx[0-9a-z]{16}", text):
+        raise ValueError(f"{text}: must be 'wx' and 16 small letters or digits")
+    return text
+
+
+def _key_sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise ValueError("must be the 64 hex digits that 'tokend key CLIENT' prints")
+    return text.lower()
+
+
+Can: TypeAlias = Annotated[Permission, Field(strict=False)]
+Listen: TypeAlias = Annotated[Address, BeforeValidator(Address.parse)]
+WechatUrl: TypeAlias = Annotated[str, AfterValidator(_wechat_url)]
+
+
+class _Section(BaseModel):
+    """A table of the file: nothing else in it, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class ServerSettings(_Section):
+    """Where tokend is reached."""
+
+    listen: Annotated[tuple[Listen, ...], Field(strict=False)] = (Address("127.0.0.1", 8390),)
+    socket: Annotated[str, AfterValidator(_socket_path)] = "/run/tokend/tokend.sock"
+    socket_mode: Annotated[str, AfterValidator(_octal)] = "0600"
+    socket_group: Annotated[str, AfterValidator(_group)] = ""
+    allowed_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+
+class StoreSettings(_Section):
+    """Where tokens are kept."""
+
+    url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///var/lib/tokend/tokend.db"
+    username: str = ""
+    password_file: str = ""
+
+    @model_validator(mode="after")
+    def _check_login(self) -> StoreSettings:
+        if (self.password_file or self.username) and urlsplit(self.url).scheme not in _REDIS:
+            raise ValueError("username and password_file are for Redis, which url is not")
+        return self
+
+
+class WechatSettings(_Section):
+    """How WeChat is reached."""
+
+    url: WechatUrl = "https://api.weixin.qq.com"
+    fallback_urls: Annotated[tuple[WechatUrl, ...], Field(strict=False)] = ()
+    proxy: Annotated[str, AfterValidator(_proxy_url)] = ""
+    timeout_seconds: Annotated[float, Field(ge=1, le=8)] = 8
+
+    @property
+    def timeout(self) -> timedelta:
+        return timedelta(seconds=self.timeout_seconds)
+
+
+class LogSettings(_Section):
+    """How much is told."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class AppSettings(_Section):
+    """One WeChat account."""
+
+    appid: Annotated[str, AfterValidator(_appid)]
+    secret_file: str = ""
+    secret_credential: str = ""
+    method: Literal["stable_token", "token"] = "stable_token"
+    ahead_seconds: Annotated[int, Field(ge=60, le=900)] = 300
+
+    @model_validator(mode="after")
+    def _check(self) -> AppSettings:
+        if bool(self.secret_file) == bool(self.secret_credential):
+            raise ValueError("needs either secret_file or secret_credential")
+        if self.method == "stable_token" and self.ahead_seconds > _STABLE_WINDOW:
+            raise ValueError(
+                f"ahead_seconds: at most {_STABLE_WINDOW} with stable_token, which gives a new "
+                f"token only in the last {_STABLE_WINDOW} s of the old one"
+            )
+        return self
+
+
+class ClientSettings(_Section):
+    """One program that may ask."""
+
+    key_sha256: Annotated[str, AfterValidator(_key_sha256)]
+    apps: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    can: Annotated[tuple[Can, ...], Field(strict=False, min_length=1)]
+
+
+# Every section, and every table that holds named ones.
+SECTIONS: dict[str, type[_Section]] = {
+    "server": ServerSettings,
+    "store": StoreSettings,
+    "wechat": WechatSettings,
+    "log": LogSettings,
+}
+NAMED: dict[str, type[_Section]] = {"apps": AppSettings, "clients": ClientSettings}
