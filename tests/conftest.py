@@ -22,13 +22,15 @@ def clock() -> ManualClock:
 @pytest.fixture(scope="session")
 def redis_socket() -> Iterator[Path]:
     """A real Redis for the whole run. Its path is short: a socket's may have 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="tokend-") as folder:
-        with redis_server(Path(folder)) as path:
-            yield path
+    with (
+        tempfile.TemporaryDirectory(prefix="tokend-") as folder,
+        redis_server(Path(folder)) as path,
+    ):
+        yield path
 
 
 @pytest.fixture
-def short_tmp() -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """A folder whose path is short enough for a socket in it."""
-    with tempfile.TemporaryDirectory(prefix="tokend-") as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix="tokend-") as path:
+        yield Path(path)

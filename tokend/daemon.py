@@ -68,7 +68,14 @@ async def serve(config: Config, clock: Clock, *, on_serving: OnServing = lambda 
         spawn = await stack.enter_async_context(_flights())
         schedule = Schedule(clock)
         for app in config.apps.values():
-            keeper = _keeper(app, store, transport, clock, spawn, schedule)
+            keeper = _keeper(
+                app,
+                store=store,
+                transport=transport,
+                clock=clock,
+                spawn=spawn,
+                schedule=schedule,
+            )
             keepers[str(keeper.key)] = keeper
             schedule.plan(keeper)
         await stack.enter_async_context(schedule.running())
@@ -90,6 +97,7 @@ def _unix(config: Config) -> UnixSocket | None:
 
 def _keeper(
     config: AppConfig,
+    *,
     store: Store,
     transport: Transport,
     clock: Clock,

@@ -110,7 +110,7 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamUnclear(UpstreamError):
-    """The request was written and no answer came that could be understood: WeChat may have acted."""
+    """The request was written, and no answer came that we understand: WeChat may have acted."""
 
 
 @dataclass(eq=False)

@@ -46,7 +46,7 @@ class Follower:
             self._cursor = changes.cursor
         except StoreError as error:
             if not self._store_is_away:
-                log.error("store_away", error=str(error))
+                log.warning("store_away", error=str(error))
             self._store_is_away = True
         else:
             if self._store_is_away:

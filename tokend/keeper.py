@@ -167,7 +167,6 @@ class Keeper:
         if self._token is None or found.generation > self._token.generation:
             self._adopt(found)
             self._on_plan(self)
-            log.info("token_taken_over", **self._facts(found))
         elif found.generation == self._token.generation:
             self._token = replace(self._token, suspect=found.suspect)
 
@@ -210,7 +209,6 @@ class Keeper:
             return crash
         else:
             self._adopt(token)
-            log.info("token_refreshed", **self._facts(token))
             return token
         finally:
             self._flight = None
@@ -233,8 +231,10 @@ class Keeper:
         now = self._clock.now()
         if known is not None and known.generation == token.generation:
             self._plan.kept_same(token, now)
+            log.info("token_unchanged", **self._facts(token))
             return
         self._plan.kept_new(token, now)
+        log.info("token_replaced", **self._facts(token))
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -98,7 +98,7 @@ class Token:
 
     @classmethod
     def of(cls, issued: Issued, *, asked_at: datetime, generation: int) -> Token:
-        """Lifetime counts from just before the asking: later would promise life that is not there."""
+        """Lifetime counts from just before the asking: WeChat's count has begun by the answer."""
         expires_at = asked_at + issued.lifetime
         return cls(value=issued.value, generation=generation, expires_at=expires_at)
 

@@ -148,7 +148,7 @@ _LONG_EXPIRED = timedelta(minutes=10)
 
 
 def backoff(error: TokendError, pace: Pace, *, remaining: timedelta) -> Backoff:
-    """The clock of this class of failure, with *remaining* life (negative: expired) of the token."""
+    """The clock of this class of failure, for a token with *remaining* life (negative: expired)."""
     if isinstance(error, DayQuotaReached) and remaining <= NO_TIME:
         return _DAY_QUOTA_EXPIRED
     for kind, row in _BACKOFFS:

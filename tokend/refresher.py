@@ -63,9 +63,10 @@ class Store(Protocol):
         """The kept token, expired or not."""
 
     async def acquire(self, key: TokenKey, *, owner: str, ttl: timedelta, above: int) -> Lease:
-        """The lease for *ttl*, its fence greater than *above* and than any before; or ``LeaseBusy``.
+        """The lease for *ttl*, with a fence greater than *above* and than any before it.
 
-        Leaves the intent. Asking again as the same *owner* gives the same lease.
+        Leaves the intent. Asking again as the same *owner* gives the same lease. ``LeaseBusy`` if
+        another owner has it.
         """
 
     async def save(self, lease: Lease, token: Token) -> Token | None:
@@ -75,7 +76,7 @@ class Store(Protocol):
         """
 
     async def release(self, lease: Lease, *, hold: timedelta = ...) -> None:
-        """Settle the intent and give the lease back; or *hold* it that long, the intent unsettled."""
+        """Settle the intent and give the lease back; or *hold* it so long, the intent unsettled."""
 
     async def changes(self, since: int) -> Changes:
         """Which records changed after the cursor *since* (0: all). May repeat, must not miss."""
@@ -102,7 +103,7 @@ class Refresher:
         return await self._under_lease(wanted, self._ask_current)
 
     async def replace(self, condemned: Token, *, limit: Callable[[], None]) -> Token:
-        """A token other than *condemned*. *limit* is called, and may raise, before a costly call."""
+        """A token other than *condemned*. *limit* is called before a costly call, and may raise."""
 
         def wanted(found: Token) -> bool:
             return found.generation <= condemned.generation
@@ -112,9 +113,7 @@ class Refresher:
 
         return await self._under_lease(wanted, ask)
 
-    async def _under_lease(
-        self, wanted: Wanted, ask: Callable[[Lease], Awaitable[Token]]
-    ) -> Token:
+    async def _under_lease(self, wanted: Wanted, ask: Callable[[Lease], Awaitable[Token]]) -> Token:
         for tries in count(1):
             found = await self.look()
             if found is not None and not wanted(found):

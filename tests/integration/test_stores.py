@@ -19,8 +19,7 @@ from tokend.store.redis import open_redis
 from tokend.store.sqlite import open_table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tokend.refresher import Store
@@ -57,7 +56,7 @@ async def reopen(
     if request.param == "redis":
         async with Redis(unix_socket_path=str(redis_socket)) as client:
             await client.flushall()
-    yield {"memory": memory, "sqlite": sqlite, "redis": redis}[request.param]
+    return {"memory": memory, "sqlite": sqlite, "redis": redis}[request.param]
 
 
 @pytest.fixture
@@ -293,7 +292,9 @@ async def test_a_wall_clock_set_back_gives_a_kept_token_no_more_life(clock, tmp_
         store = LocalStore(file, clock)
         lease = await store.acquire(KEY, owner="one", ttl=TTL, above=0)
         life = timedelta(seconds=7200)
-        await store.save(lease, Token(value=Secret("92_x"), generation=0, expires_at=clock.now() + life))
+        await store.save(
+            lease, Token(value=Secret("92_x"), generation=0, expires_at=clock.now() + life)
+        )
 
         clock.jump_wall(timedelta(hours=-5))
         loaded = await store.load(KEY)
@@ -325,7 +326,12 @@ async def test_the_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        pytest.param("tokend.db", b"not a database, but long enough" * 9, "file is not a database", id="garbage"),
+        pytest.param(
+            "tokend.db",
+            b"not a database, but long enough" * 9,
+            "file is not a database",
+            id="garbage",
+        ),
         pytest.param("no/tokend.db", None, "No such file or directory", id="no folder"),
     ],
 )

@@ -27,13 +27,11 @@ GOOD = http(b'{"access_token":"92_good","expires_in":7200}')
 def closed_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return "http://127.0.0.1:{}".format(probe.getsockname()[1])
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 async def send(request: recipes.Request, *urls: str, deadline: float = 8, proxy: str = "") -> bytes:
-    async with open_transport(
-        urls, deadline=timedelta(seconds=deadline), proxy=proxy
-    ) as transport:
+    async with open_transport(urls, deadline=timedelta(seconds=deadline), proxy=proxy) as transport:
         return await transport.send(request)
 
 
@@ -94,7 +92,9 @@ async def test_a_broken_answer_is_unclear_and_the_call_is_not_repeated(
 async def test_a_redirect_is_not_followed() -> None:
     """The secret would be sent on."""
     async with upstream(GOOD) as elsewhere:
-        moved = http(b"", status="307 Temporary Redirect", headers=f"Location: {elsewhere.url}/\r\n")
+        moved = http(
+            b"", status="307 Temporary Redirect", headers=f"Location: {elsewhere.url}/\r\n"
+        )
         async with upstream(moved) as wechat:
             with pytest.raises(UpstreamUnclear, match="HTTP status 307"):
                 await send(STABLE, wechat.url)

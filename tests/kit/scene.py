@@ -22,7 +22,6 @@ from tokend.wechat import recipes
 
 if TYPE_CHECKING:
     from kit.clock import ManualClock
-
     from tokend.store.local import Table
     from tokend.wechat.recipes import Request
 

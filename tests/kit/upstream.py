@@ -46,7 +46,7 @@ async def upstream(answer: bytes, *, pause: float = 0.0) -> AsyncIterator[Upstre
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        served.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        served.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield served
         for handler in filter(None, handlers):
             handler.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -410,10 +411,8 @@ async def test_a_loop_of_reports_gets_one_new_token_a_minute(scene: Scene) -> No
     sent = len(scene.wechat.sent)
 
     for _ in range(300):
-        try:
+        with contextlib.suppress(RefreshLimited):
             await keeper.refresh(rejected=keeper.current().token.value)
-        except RefreshLimited:
-            pass
         generations.add(keeper.current().token.generation)
         await live(scene, schedule, 1)
 

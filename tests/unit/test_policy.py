@@ -83,7 +83,9 @@ def test_refreshing_earlier_than_the_overlap_shortens_the_promise() -> None:
 @pytest.mark.parametrize(
     ("error", "tries", "shortest", "longest"),
     [
-        pytest.param(UpstreamUnreachable("x"), 1, 0.5, 1, id="unreachable: a second, half of it drawn"),
+        pytest.param(
+            UpstreamUnreachable("x"), 1, 0.5, 1, id="unreachable: a second, half of it drawn"
+        ),
         pytest.param(UpstreamUnclear("x"), 3, 2, 4, id="unclear: doubling"),
         pytest.param(refused(UpstreamBusy), 99, 7.5, 15, id="busy: 15 s at most"),
         pytest.param(StoreError("x"), 99, 7.5, 15, id="store: like WeChat being away"),

@@ -112,7 +112,9 @@ def test_what_cannot_be_a_token_is_unclear(value: object) -> None:
         pytest.param(b'{"access_token":"92_good","expires_in":72', id="cut off"),
         pytest.param(b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), id="byte order mark"),
         pytest.param(json.dumps(GOOD).encode("utf-16"), id="UTF-16"),
-        pytest.param(b'{"access_token":"92_a","access_token":"92_b","expires_in":7200}', id="twice"),
+        pytest.param(
+            b'{"access_token":"92_a","access_token":"92_b","expires_in":7200}', id="twice"
+        ),
         pytest.param(b'{"expires_in":NaN,"access_token":"92_good"}', id="NaN"),
         pytest.param(b"[" * 16_000, id="nested without end"),
         pytest.param(b'{"expires_in":' + b"9" * 10_000 + b"}", id="a number of 10,000 digits"),
@@ -187,8 +189,11 @@ def test_a_secret_that_is_echoed_does_not_show() -> None:
         st.binary(max_size=200),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-            lambda inner: st.lists(inner) | st.dictionaries(
-                st.sampled_from(["access_token", "expires_in", "errcode", "errmsg", "x"]), inner
+            lambda inner: (
+                st.lists(inner)
+                | st.dictionaries(
+                    st.sampled_from(["access_token", "expires_in", "errcode", "errmsg", "x"]), inner
+                )
             ),
         ),
     )

@@ -56,9 +56,7 @@ class Access:
         if "Origin" in request.headers:
             raise Forbidden("tokend does not answer web pages")
         if not _is_unix(request) and not self._is_own_host(request.host):
-            raise Forbidden(
-                "the Host header is neither an address nor in server.allowed_hosts"
-            )
+            raise Forbidden("the Host header is neither an address nor in server.allowed_hosts")
 
     def _is_own_host(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host

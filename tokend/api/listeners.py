@@ -7,7 +7,6 @@ import shutil
 import socket
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from tokend.errors import ListenError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
 # Requests that are being answered when tokend stops get this long to end.
 _SHUTDOWN_SECONDS = 5.0

@@ -57,9 +57,7 @@ class Routes:
         self._clock = clock
 
     @web.middleware
-    async def refuse_browsers(
-        self, request: web.Request, handler: Handler
-    ) -> web.StreamResponse:
+    async def refuse_browsers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._access.refuse_browsers(request)
         return await handler(request)
 

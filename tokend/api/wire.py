@@ -70,7 +70,9 @@ async def rejected(request: web.Request) -> Secret | int | None:
 
 def wants_text(request: web.Request) -> bool:
     """Tell if the bare value is asked for. Some SDKs list text/plain behind JSON in any request."""
-    media = {part.partition(";")[0].strip() for part in request.headers.get("Accept", "").split(",")}
+    media = {
+        part.partition(";")[0].strip() for part in request.headers.get("Accept", "").split(",")
+    }
     return "text/plain" in media and "application/json" not in media
 
 

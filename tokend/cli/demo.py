@@ -26,13 +26,13 @@ secret_file = "shop.secret"
 """
 
 _WORDS = """
-tokend serves the app 'shop' of a simulated WeChat; its tokens age {speed:g} times faster than yours.
+tokend serves the app 'shop' of a simulated WeChat, in which time flies {speed:g} times faster.
 In another terminal:
 
   curl {url}/v1/apps/shop/access_token
   tokend status --watch --socket {folder}/tokend.sock
 
-A token lives {life:.0f} s here instead of two hours. Watch it being replaced; Ctrl-C ends the demo.
+A token lives {life:.0f} s instead of two hours. Watch it being replaced; Ctrl-C ends the demo.
 The configuration is {folder}/tokend.toml
 """
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tokend import config, daemon, logs
-from tokend.clock import SystemClock
 from tokend.cli.failure import Failure
+from tokend.clock import SystemClock
 from tokend.errors import ConfigError, ListenError, StoreError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import click
 from aiohttp import web
 
 from tokend import logs
-from tokend.clock import Clock, SystemClock
 from tokend.cli.failure import Failure
+from tokend.clock import Clock, SystemClock
 from tokend.simulator.account import Account
 from tokend.simulator.face import make_app
 from tokend.simulator.weather import Weather
@@ -26,11 +26,14 @@ APPID = "wx0123456789abcdef"
 APP_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105, see above
 
 
-
 @click.command
 @click.option("--port", default=8391, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
-    "--token-length", default=136, show_default=True, type=click.IntRange(16, 4096), help="Of tokens."
+    "--token-length",
+    default=136,
+    show_default=True,
+    type=click.IntRange(16, 4096),
+    help="Of tokens.",
 )
 @click.option(
     "--speed",
@@ -74,7 +77,7 @@ async def simulator(
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
-        yield "http://127.0.0.1:{}".format(runner.addresses[0][1])
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     except OSError as error:
         raise Failure(f"127.0.0.1:{port}: {error.strerror}", hint="--port takes another") from None
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
@@ -28,6 +27,7 @@ from tokend.errors import ConfigError
 from tokend.model import App, Client, Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -70,6 +70,4 @@ class Pool:
         return credential.verdict(now) if credential else Verdict.UNKNOWN
 
     def valid(self, now: datetime) -> list[str]:
-        return [
-            value for value, each in self._issued.items() if each.verdict(now) is Verdict.VALID
-        ]
+        return [value for value, each in self._issued.items() if each.verdict(now) is Verdict.VALID]

@@ -49,9 +49,7 @@ class Face:
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         def act() -> dict[str, Any]:
-            return self._world.token(
-                request.query, caller=_caller(request), now=self._clock.now()
-            )
+            return self._world.token(request.query, caller=_caller(request), now=self._clock.now())
 
         return await self._meet(request, "token", act)
 

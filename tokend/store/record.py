@@ -81,7 +81,7 @@ def save(
 
 
 def _refuse(record: Record, *, fence: int, value: str) -> Record:
-    """Overtaken. But WeChat may have served us after the winner: then the winner's value is dead."""
+    """Overtaken. But if WeChat has served us after the winner, the winner's value is dead."""
     if record.fence == fence and record.value == value:
         return record
     return replace(

@@ -112,9 +112,7 @@ class RedisStore:
                 _CHANGES, max(0, since - _LOOK_BACK), "+inf", withscores=True
             )
             scores = {str(row[0]): int(row[1]) for row in rows}
-            return Changes(
-                cursor=max(scores.values(), default=since), records=frozenset(scores)
-            )
+            return Changes(cursor=max(scores.values(), default=since), records=frozenset(scores))
 
     async def _announce(self, key: TokenKey) -> None:
         seconds, microseconds = await self._redis.time()

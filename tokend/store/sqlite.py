@@ -55,7 +55,7 @@ async def open_table(path: Path) -> AsyncIterator[SqliteTable]:
 
 
 class SqliteTable:
-    """Records as JSON. A transaction is one call in one thread: a cancelled caller cannot halve it."""
+    """Records as JSON. A transaction is one call in one thread: no cancelled caller halves it."""
 
     def __init__(self, path: Path, file: _File) -> None:
         self._path = path

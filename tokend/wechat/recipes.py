@@ -7,11 +7,12 @@ https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tokend.model import App
 
 Ask: TypeAlias = "Callable[[App], Request]"

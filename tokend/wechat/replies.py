@@ -35,7 +35,7 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,4096}")
 _ADDRESS = re.compile(r"invalid ip ([0-9A-Fa-f.:]{2,45})")
 _ERRMSG_LENGTH = 200
 
-_SECRET = "put the right AppSecret of {app} into its secret file; it may have been reset"
+_WRONG = "put the right AppSecret of {app} into its secret file; it may have been reset"
 _APPID = "check the appid of {app}: its spelling, and that it is an account of this kind"
 _WHITELIST = "WeChat sees address {address}; add it to the IP whitelist of {app}"
 _ACCOUNT = "the account {app} is frozen, cancelled or may not use this API; see its console"
@@ -51,11 +51,11 @@ _UNKNOWN = "look the errcode up in WeChat's manual"
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
 _MEANINGS: dict[int, tuple[type[UpstreamRefused], str]] = {
     -1: (UpstreamBusy, _WAIT),
-    40001: (UpstreamRefused, _SECRET),
+    40001: (UpstreamRefused, _WRONG),
     40002: (UpstreamRefused, _REQUEST),
     40013: (UpstreamRefused, _APPID),
     40066: (UpstreamRefused, _REQUEST),
-    40125: (UpstreamRefused, _SECRET),
+    40125: (UpstreamRefused, _WRONG),
     40164: (UpstreamRefused, _WHITELIST),
     40243: (UpstreamRefused, "the AppSecret of {app} is frozen; unfreeze it in WeChat's console"),
     41002: (UpstreamRefused, _REQUEST),

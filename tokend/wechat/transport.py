@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import timedelta
