@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-_SECRET_LIKE = re.compile(r"secret|passw|token|key", re.IGNORECASE)
+_SECRET = re.compile(r"(app|client)?_?(secret|password|token|key)", re.IGNORECASE)
 
 _WORDS = {
     "missing": "is required",
@@ -25,7 +25,6 @@ _WORDS = {
     "tuple_type": "must be a list",
     "model_type": "must be a table",
     "dict_type": "must be a table",
-    "too_short": "must not be empty",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
@@ -43,15 +42,13 @@ def of_section(error: ValidationError, model: type[BaseModel], place: str) -> It
 
 def unknown(name: str, known: Iterable[str]) -> str:
     """What is wrong with a setting that nobody knows."""
-    near = get_close_matches(name, list(known), n=1)
-    if near:
-        return f"no such setting, did you mean '{near[0]}'?"
-    if _SECRET_LIKE.search(name):
+    if _SECRET.fullmatch(name):
         return (
             "a secret does not belong in this file; put it in a file of mode 0600 and name that "
             "with secret_file"
         )
-    return "no such setting"
+    near = get_close_matches(name, list(known), n=1)
+    return f"no such setting, did you mean '{near[0]}'?" if near else "no such setting"
 
 
 def _what(details: ErrorDetails, model: type[BaseModel]) -> str:

@@ -6,7 +6,7 @@ import grp
 import ipaddress
 import re
 from datetime import timedelta
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -19,6 +19,8 @@ from pydantic import (
 )
 
 from tokend.model import Permission
+
+_T = TypeVar("_T")
 
 _LONGEST_SOCKET_PATH = 107
 _REDIS = {"redis", "rediss", "unix"}
@@ -80,7 +82,8 @@ def _store_url(url: str) -> str:
         raise ValueError(f"{parts.scheme} is not supported yet; there are {_STORES}")
     if parts.scheme not in {"sqlite", *_REDIS}:
         raise ValueError(f"must be one of {_STORES}")
-    if parts.scheme in {"sqlite", "unix"} and (parts.netloc or not parts.path.strip("/")):
+    is_path = not parts.netloc and parts.path.startswith("/") and parts.path.strip("/")
+    if parts.scheme in {"sqlite", "unix"} and not is_path:
         raise ValueError(f"needs an absolute path, as in '{parts.scheme}:///var/lib/tokend/…'")
     if parts.scheme in {"redis", "rediss"} and not parts.hostname:
         raise ValueError("needs a host, as in 'redis://127.0.0.1:6379/0'")
@@ -150,6 +153,12 @@ def _key_sha256(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise ValueError("must be the 64 hex digits that 'tokend key CLIENT' prints")
     return text.lower()
+
+
+def _not_empty(given: tuple[_T, ...]) -> tuple[_T, ...]:
+    if not given:
+        raise ValueError("must not be empty")
+    return given
 
 
 Can: TypeAlias = Annotated[Permission, Field(strict=False)]
@@ -231,8 +240,8 @@ class ClientSettings(_Section):
     """One program that may ask."""
 
     key_sha256: Annotated[str, AfterValidator(_key_sha256)]
-    apps: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-    can: Annotated[tuple[Can, ...], Field(strict=False, min_length=1)]
+    apps: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_not_empty)]
+    can: Annotated[tuple[Can, ...], Field(strict=False), AfterValidator(_not_empty)]
 
 
 # Every section, and every table that holds named ones.

@@ -1,0 +1,449 @@
+"""The configuration: every mistake at once, each with its place, and no secret in any of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tokend.config import load
+from tokend.config.settings import NAMED, SECTIONS, Address
+from tokend.errors import ConfigError
+from tokend.model import Permission, Secret
+
+SHIPPED = Path(__file__).parents[2] / "config"
+APP_SECRET = "0123456789abcdef0123456789abcdef"
+APP = '[apps.shop]\nappid = "wx0123456789abcdef"\nsecret_file = "shop.secret"\n'
+DIGEST = "ab" * 32
+CLIENT = f'[clients.order]\nkey_sha256 = "{DIGEST}"\napps = ["shop"]\ncan = ["read"]\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    secret = tmp_path / "shop.secret"
+    secret.write_text(APP_SECRET + "\n")
+    secret.chmod(0o600)
+    return tmp_path
+
+
+def read(folder: Path, content: str, environ: dict[str, str] | None = None):
+    path = folder / "tokend.toml"
+    path.write_text(content)
+    return load(path, environ=environ or {})
+
+
+def mistakes(folder: Path, content: str, environ: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(folder, content, environ)
+    return list(caught.value.mistakes)
+
+
+def test_the_smallest_file_gets_defaults_for_production(folder: Path) -> None:
+    config = read(folder, APP)
+
+    assert config.server.listen == (Address("127.0.0.1", 8390),)
+    assert config.store.url == "sqlite:///var/lib/tokend/tokend.db"
+    assert config.wechat.url == "https://api.weixin.qq.com"
+    assert config.apps["shop"].method == "stable_token"
+    assert config.apps["shop"].ahead == timedelta(seconds=300)
+    assert config.apps["shop"].app.secret == Secret(APP_SECRET)
+    assert config.clients == {}
+    assert config.warnings == ()
+
+
+def test_a_client_is_what_it_may_do(folder: Path) -> None:
+    config = read(folder, APP + CLIENT.replace('["read"]', '["read", "refresh"]'))
+
+    client = config.clients["order"]
+    assert client.may(Permission.REFRESH, "shop")
+    assert not client.may(Permission.FORCE, "shop")
+    assert not client.may(Permission.READ, "blog")
+
+
+def test_a_star_means_every_app(folder: Path) -> None:
+    config = read(folder, APP + CLIENT.replace('["shop"]', '["*"]'))
+
+    assert config.clients["order"].may(Permission.READ, "whatever comes")
+
+
+@pytest.mark.parametrize(
+    ("content", "mistake"),
+    [
+        pytest.param(
+            APP + "[server]\nlisen = []\n",
+            "server.lisen: no such setting, did you mean 'listen'?",
+            id="unknown setting with a guess",
+        ),
+        pytest.param(
+            APP + "[sever]\n",
+            "sever: no such setting, did you mean 'server'?",
+            id="unknown section",
+        ),
+        pytest.param(APP + "zzz = 1\n", "apps.shop.zzz: no such setting", id="no guess"),
+        pytest.param(
+            APP + 'secret = "canary"\n',
+            "apps.shop.secret: a secret does not belong in this file; put it in a file of mode "
+            "0600 and name that with secret_file",
+            id="a secret in the file",
+        ),
+        pytest.param("", "apps: at least one is required, as in [apps.shop]", id="no apps"),
+        pytest.param(
+            "apps = 3", "apps: must hold tables, as in [apps.shop]", id="apps is no table"
+        ),
+        pytest.param(
+            APP + '[apps."Große Namen"]\n',
+            "apps: 'Gro\\xdfe Namen': a name is small letters, digits, '-' and '_', at most 64",
+            id="name",
+        ),
+        pytest.param(
+            '[apps.shop]\nsecret_file = "shop.secret"\n',
+            "apps.shop.appid: is required",
+            id="no appid",
+        ),
+        pytest.param(
+            APP.replace("wx01", "WX01"),
+            "apps.shop.appid: WX0123456789abcdef: must be 'wx' and 16 small letters or digits",
+            id="appid",
+        ),
+        pytest.param(
+            '[apps.shop]\nappid = "wx0123456789abcdef"\n',
+            "apps.shop: needs either secret_file or secret_credential",
+            id="no secret",
+        ),
+        pytest.param(
+            APP + 'secret_credential = "shop"\n',
+            "apps.shop: needs either secret_file or secret_credential",
+            id="two secrets",
+        ),
+        pytest.param(
+            APP.replace("shop.secret", "/nowhere"),
+            "apps.shop.secret_file: /nowhere: No such file or directory",
+            id="secret file missing",
+        ),
+        pytest.param(
+            APP.replace("shop.secret", "/dev/zero"),
+            "apps.shop.secret_file: /dev/zero: not a regular file",
+            id="secret file is a device",
+        ),
+        pytest.param(
+            APP.replace("secret_file", "secret_credential"),
+            "apps.shop.secret_credential: CREDENTIALS_DIRECTORY is not set; this needs systemd "
+            "and LoadCredential=",
+            id="credential without systemd",
+        ),
+        pytest.param(
+            APP + '[apps.blog]\nappid = "wx0123456789abcdef"\nsecret_file = "shop.secret"\n',
+            "apps.blog.appid: is that of apps.shop too",
+            id="one account twice",
+        ),
+        pytest.param(
+            APP + "ahead_seconds = 301\n",
+            "apps.shop: ahead_seconds: at most 300 with stable_token, which gives a new token "
+            "only in the last 300 s of the old one",
+            id="ahead of the window",
+        ),
+        pytest.param(
+            APP + "ahead_seconds = 59\n", "apps.shop.ahead_seconds: must be at least 60", id="late"
+        ),
+        pytest.param(
+            APP + 'ahead_seconds = "300"\n',
+            "apps.shop.ahead_seconds: must be a whole number",
+            id="a number as a string",
+        ),
+        pytest.param(
+            APP + 'method = "stable"\n',
+            "apps.shop.method: must be 'stable_token' or 'token'",
+            id="method",
+        ),
+        pytest.param(
+            APP + '[server]\nlisten = ["127.0.0.1"]\n',
+            "server.listen[0]: 127.0.0.1: must end with a port, as in '127.0.0.1:8390'",
+            id="no port",
+        ),
+        pytest.param(
+            APP + '[server]\nlisten = ["::1:8390"]\n',
+            "server.listen[0]: ::1:8390: an IPv6 address stands in brackets, as in '[::1]:8390'",
+            id="IPv6 without brackets",
+        ),
+        pytest.param(
+            APP + '[server]\nlisten = ["example.com:80"]\n',
+            "server.listen[0]: example.com:80: must begin with an IP address or localhost",
+            id="a name",
+        ),
+        pytest.param(
+            APP + '[server]\nlisten = ["0.0.0.0:8390"]\n',
+            "server.listen: 0.0.0.0:8390 is not loopback, and without [clients] whoever reaches "
+            "it could read every token; add a client with 'tokend key CLIENT', or listen on "
+            "127.0.0.1",
+            id="open to everyone",
+        ),
+        pytest.param(
+            APP + '[server]\nlisten = []\nsocket = ""\n',
+            "server: needs an address to listen on, or a socket",
+            id="unreachable",
+        ),
+        pytest.param(
+            APP + f'[server]\nsocket = "/{"x" * 107}"\n',
+            f"server.socket: /{'x' * 107}: longer than 107 bytes, which no socket may be",
+            id="long socket path",
+        ),
+        pytest.param(
+            APP + '[server]\nsocket_mode = "0999"\n',
+            "server.socket_mode: 0999: must be octal digits, as in '0660'",
+            id="mode",
+        ),
+        pytest.param(
+            APP + '[server]\nsocket_group = "no-such-group"\n',
+            "server.socket_group: no-such-group: no such group on this host",
+            id="group",
+        ),
+        pytest.param(
+            APP + '[store]\nurl = "redis://:canary@host:6379/0"\n',
+            "store.url: must hold no user name or password; passwords have files of their own",
+            id="password in the URL",
+        ),
+        pytest.param(
+            APP + '[store]\nurl = "redis+sentinel://h/master/0"\n',
+            "store.url: redis+sentinel is not supported yet; there are memory:, sqlite:///path, "
+            "redis://, rediss://, unix:///path",
+            id="sentinel",
+        ),
+        pytest.param(
+            APP + '[store]\nurl = "sqlite:tokend.db"\nusername = ""\n',
+            "store.url: needs an absolute path, as in 'sqlite:///var/lib/tokend/…'",
+            id="relative sqlite",
+        ),
+        pytest.param(
+            APP + '[store]\npassword_file = "x"\n',
+            "store: username and password_file are for Redis, which url is not",
+            id="password for sqlite",
+        ),
+        pytest.param(
+            APP + '[wechat]\nurl = "http://api.weixin.qq.com"\n',
+            "wechat.url: http://api.weixin.qq.com: must be https; the AppSecret goes there",
+            id="WeChat without TLS",
+        ),
+        pytest.param(
+            APP + '[wechat]\nfallback_urls = ["https://api2.weixin.qq.com/cgi-bin"]\n',
+            "wechat.fallback_urls[0]: https://api2.weixin.qq.com/cgi-bin: must be scheme and host "
+            "alone",
+            id="WeChat with a path",
+        ),
+        pytest.param(
+            APP + "[wechat]\ntimeout_seconds = 30\n",
+            "wechat.timeout_seconds: must be at most 8",
+            id="timeout",
+        ),
+        pytest.param(
+            APP + '[log]\nlevel = "verbose"\n',
+            "log.level: must be 'debug', 'info', 'warning' or 'error'",
+            id="level",
+        ),
+        pytest.param(
+            APP + CLIENT.replace("shop", "shpo"),
+            "clients.order.apps: 'shpo': no such app, did you mean 'shop'?",
+            id="client of an unknown app",
+        ),
+        pytest.param(
+            APP + CLIENT.replace('"read"', '"raed"'),
+            "clients.order.can[0]: must be 'read', 'refresh', 'force' or 'status'",
+            id="unknown permission",
+        ),
+        pytest.param(
+            APP + CLIENT.replace(DIGEST, "canary"),
+            "clients.order.key_sha256: must be the 64 hex digits that 'tokend key CLIENT' prints",
+            id="digest",
+        ),
+        pytest.param(
+            APP + CLIENT + CLIENT.replace("order", "other").replace(DIGEST, DIGEST.upper()),
+            "clients.other.key_sha256: is that of clients.order too",
+            id="one key twice",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(folder: Path, content: str, mistake: str) -> None:
+    assert mistakes(folder, content) == [mistake]
+
+
+def test_all_mistakes_are_told_at_once(folder: Path) -> None:
+    content = """
+        lisen = 1
+        [server]
+        listen = ["0.0.0.0:8390"]
+        socket_mode = 600
+        [store]
+        url = "mysql://db"
+        [wechat]
+        timeout_seconds = 0.5
+        [log]
+        level = 3
+        [apps.shop]
+        appid = "nonsense"
+        [apps.blog]
+        appid = "wx0123456789abcdef"
+        secret_file = "/nowhere"
+        [apps.news]
+        appid = "wx0123456789abcdef"
+        secret_file = "shop.secret"
+        password = "canary"
+    """
+
+    told = mistakes(folder, content)
+
+    places = sorted(mistake.split(":")[0] for mistake in told)
+    assert places == [
+        "apps.blog.secret_file",
+        "apps.news.password",
+        "apps.shop.appid",
+        "lisen",
+        "log.level",
+        "server.socket_mode",
+        "store.url",
+        "wechat.timeout_seconds",
+    ]
+    assert "canary" not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(b"", "empty", id="empty"),
+        pytest.param(b" \n", "empty", id="blank"),
+        pytest.param(b"x" * 4097, "larger than 4096 bytes", id="huge"),
+        pytest.param(b"one\ntwo", "must hold the secret alone, on one line, in ASCII", id="lines"),
+        pytest.param(b"\xff\x00", "must hold the secret alone, on one line, in ASCII", id="binary"),
+    ],
+)
+def test_a_secret_file_holds_one_secret(folder: Path, content: bytes, said: str) -> None:
+    (folder / "shop.secret").write_bytes(content)
+
+    assert mistakes(folder, APP) == [f"apps.shop.secret_file: {folder}/shop.secret: {said}"]
+
+
+def test_a_fifo_is_no_secret_file_and_blocks_nobody(folder: Path) -> None:
+    os.mkfifo(folder / "fifo")
+
+    told = mistakes(folder, APP.replace("shop.secret", "fifo"))
+
+    assert told == [f"apps.shop.secret_file: {folder}/fifo: not a regular file"]
+
+
+def test_a_secret_that_everyone_can_read_is_a_warning(folder: Path) -> None:
+    (folder / "shop.secret").chmod(0o644)
+
+    config = read(folder, APP)
+
+    assert config.warnings == (
+        f"apps.shop.secret_file: {folder}/shop.secret: readable by everyone (mode 0644); "
+        "chmod 600 it",
+    )
+
+
+def test_a_secret_of_another_form_is_a_warning_that_does_not_show_it(folder: Path) -> None:
+    (folder / "shop.secret").write_text("canary")
+
+    config = read(folder, APP)
+
+    assert config.warnings == (
+        "apps.shop.secret_file: does not look like an AppSecret (32 hex digits)",
+    )
+    assert "canary" not in repr(config)
+
+
+def test_a_secret_may_come_from_systemd(folder: Path) -> None:
+    content = APP.replace('secret_file = "shop.secret"', 'secret_credential = "shop.secret"')
+
+    config = read(folder, content, {"CREDENTIALS_DIRECTORY": str(folder)})
+
+    assert config.apps["shop"].app.secret == Secret(APP_SECRET)
+
+
+def test_a_credential_cannot_name_a_file_elsewhere(folder: Path) -> None:
+    content = APP.replace('secret_file = "shop.secret"', 'secret_credential = "../../etc/passwd"')
+
+    told = mistakes(folder, content, {"CREDENTIALS_DIRECTORY": str(folder)})
+
+    assert told == [f"apps.shop.secret_credential: {folder}/passwd: No such file or directory"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(b"[server\n", "(at line 1, column 8)", id="syntax"),
+        pytest.param(b"\xff\xfe", "not UTF-8 (at byte 0)", id="encoding"),
+        pytest.param(None, "No such file or directory", id="missing"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "tokend.toml"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ={})
+
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).endswith(said)
+
+
+@pytest.mark.parametrize("name", ["tokend.toml", "minimal.toml"])
+def test_the_shipped_files_load(folder: Path, name: str) -> None:
+    config = read(folder, (SHIPPED / name).read_text())
+
+    assert list(config.apps) == ["shop"]
+
+
+def test_the_shipped_file_names_every_setting_with_its_default() -> None:
+    text = (SHIPPED / "tokend.toml").read_text()
+    shown = tomllib.loads(text)
+    everything = tomllib.loads(re.sub(r"^# (\[clients|\w+ = )", r"\1", text, flags=re.MULTILINE))
+
+    for name, model in SECTIONS.items():
+        assert shown[name].keys() == model.model_fields.keys()
+        assert model.model_validate(shown[name]) == model()
+    for name, model in NAMED.items():
+        (table,) = everything[name].values()
+        assert table.keys() == model.model_fields.keys()
+        for setting, field in model.model_fields.items():
+            if field.default and not field.is_required():
+                assert table[setting] == field.default
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    setting=st.sampled_from(
+        ["secret", "app_secret", "password", "token", "sekret", "key", "secret_fil", "appid_secret"]
+    ),
+    value=st.text(alphabet="abcdefgh0123456789", min_size=8),
+)
+def test_what_stands_behind_a_wrong_setting_is_never_shown(
+    folder: Path, setting: str, value: str
+) -> None:
+    told = mistakes(folder, APP + f'{setting} = "{value}canary"\n')
+
+    assert "canary" not in "".join(told)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(
+    st.text(max_size=80)
+    | st.recursive(
+        st.integers() | st.text(max_size=5) | st.booleans(),
+        lambda inner: st.lists(inner, max_size=3),
+        max_leaves=4,
+    ).map(lambda value: f"server = {value!r}\napps = {value!r}\nclients = {value!r}".lower())
+)
+def test_whatever_the_file_holds_only_a_config_error_comes_out(folder: Path, text: str) -> None:
+    path = folder / "tokend.toml"
+    path.write_text(text, encoding="utf-8", errors="replace")
+
+    with pytest.raises(ConfigError):
+        load(path, environ={})
