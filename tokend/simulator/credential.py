@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+# https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html
 LIFE = timedelta(seconds=7200)
 OVERLAP = timedelta(seconds=300)
 
 
 class Verdict(Enum):
-    """What WeChat says of a token that is used."""
+    """What WeChat thinks of a token that is used."""
 
     VALID = "valid"
     EXPIRED = "expired"
@@ -24,44 +26,50 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """*expires_at* is the end it was born with, *dies_at* the end that others brought it."""
+    """*expires_at* is the end it was born with; *dies_at* is that, or the end others brought it."""
 
     value: str
+    issued_at: datetime
     expires_at: datetime
     dies_at: datetime
 
     def remaining(self, now: datetime) -> timedelta:
+        """Life left by its own end."""
         return self.expires_at - now
 
     def verdict(self, now: datetime) -> Verdict:
-        if now < min(self.dies_at, self.expires_at):
+        if now < self.dies_at:
             return Verdict.VALID
-        return Verdict.EXPIRED if now >= self.expires_at else Verdict.SUPERSEDED
+        return Verdict.SUPERSEDED if self.dies_at < self.expires_at else Verdict.EXPIRED
+
+    def ending(self, when: datetime) -> Credential:
+        """The same, dead at *when* unless it dies before."""
+        return replace(self, dies_at=min(self.dies_at, when))
 
 
 class Pool:
-    """A new token leaves the one before it five minutes; the newest two are all that ever live."""
+    """A new token leaves the one before it five minutes; the newest two are all that ever live.
+
+    The two-token rule is documented for stable_token only, as its drill for leaked tokens.
+    """
 
     def __init__(self, name: Callable[[], str]) -> None:
         self._name = name
         self._issued: dict[str, Credential] = {}
-        self._former: Credential | None = None
-        self._latest: Credential | None = None
 
     def newest(self, now: datetime) -> Credential | None:
-        """The one that is not superseded, if it still lives."""
-        latest = self._latest
-        return latest if latest and latest.verdict(now) is Verdict.VALID else None
+        """The one that nothing supersedes, if it has not expired."""
+        newest = next(reversed(self._issued.values()), None)
+        return newest if newest and newest.verdict(now) is Verdict.VALID else None
 
     def issue(self, now: datetime) -> Credential:
-        if self._former:
-            self._former.dies_at = min(self._former.dies_at, now)
-        if self._latest:
-            self._latest.dies_at = min(self._latest.dies_at, now + OVERLAP)
-        born = Credential(value=self._name(), expires_at=now + LIFE, dies_at=now + LIFE)
-        self._former, self._latest = self._latest, born
+        newest_two = list(islice(reversed(self._issued.values()), 2))
+        for former, end in zip(newest_two, (now + OVERLAP, now), strict=False):
+            self._issued[former.value] = former.ending(end)
+        end = now + LIFE
+        born = Credential(value=self._name(), issued_at=now, expires_at=end, dies_at=end)
         self._issued[born.value] = born
         return born
 
@@ -69,5 +77,6 @@ class Pool:
         credential = self._issued.get(value)
         return credential.verdict(now) if credential else Verdict.UNKNOWN
 
-    def valid(self, now: datetime) -> list[str]:
-        return [value for value, each in self._issued.items() if each.verdict(now) is Verdict.VALID]
+    def issued(self) -> tuple[Credential, ...]:
+        """All there ever were, oldest first."""
+        return tuple(self._issued.values())

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENDPOINTS = ("token", "stable_token", "getticket", "get_api_domain_ip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """What happens to one request. What is not set happens as it should.
 
-    *endpoint*: only there (``token``, ``stable_token``, …); anywhere if empty.
-    *delay*, *late*: seconds before the world acts, and after it has acted.
-    *cut*: close the connection instead of answering: ``before`` or ``after`` the world acts.
-    *reply*: answer this and let the world know nothing. *merge*: add this to what it answers.
-    *body*, *status*, *headers*: answer these. *drip*: seconds between the bytes of the body.
+    *endpoint*       strike only there; anywhere if empty
+    *delay_seconds*  before the world acts
+    *late_seconds*   after it has acted
+    *reply*, *body*  answer this JSON, or these bytes, in place of the world
+    *cut*            close the connection in place of an answer
+    *when*           these three take the place ``before`` the world acts: it never hears of the
+                     request; or ``after``: it has acted, and nobody is told
+    *merge*          put these fields into the JSON
+    *status*, *headers*  go with the answer, whoever gave it
+    *drip_seconds*   between one byte of the body and the next
+
+    A redirect is a status, a ``Location`` among the headers, and an empty body.
     """
 
     endpoint: str = ""
-    delay: float = 0.0
-    late: float = 0.0
-    cut: str = ""
+    delay_seconds: float = 0.0
+    late_seconds: float = 0.0
     reply: dict[str, Any] | None = None
+    body: bytes | None = None
+    cut: bool = False
+    when: str = "before"
     merge: dict[str, Any] = field(default_factory=dict)
-    body: str | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    drip: float = 0.0
+    drip_seconds: float = 0.0
 
-    @classmethod
-    def parse(cls, given: object) -> Fault:
-        """From a JSON object. Raises ``ValueError`` for what no fault has."""
-        if not isinstance(given, dict):
-            raise ValueError("a fault is a JSON object")  # noqa: TRY004, bad input, not a bug
-        known = {each.name for each in fields(cls)}
-        if unknown := set(given) - known:
-            raise ValueError(f"{min(unknown)}: no fault has this; there are {sorted(known)}")
-        if given.get("cut", "") not in {"", "before", "after"}:
-            raise ValueError("cut: must be before or after")
-        return cls(**given)
+    @property
+    def reaches_the_world(self) -> bool:
+        takes_its_place = self.cut or self.reply is not None or self.body is not None
+        return self.when == "after" or not takes_its_place
+
+    def answer(self, reply: dict[str, Any]) -> bytes:
+        """The body to send where the world answers *reply*."""
+        if self.body is not None:
+            return self.body
+        given = reply if self.reply is None else self.reply
+        return json.dumps({**given, **self.merge}).encode()
 
 
 FAIR = Fault()
@@ -54,13 +68,72 @@ class Weather:
     struck: int = 0
 
     def strike(self, endpoint: str) -> Fault:
-        """The fault that this request meets."""
+        """The fault that this request meets; ``FAIR`` if none."""
+        fault = self._take(endpoint)
+        self.struck += fault != FAIR
+        return fault
+
+    def _take(self, endpoint: str) -> Fault:
         for fault in self.coming:
             if fault.endpoint in {"", endpoint}:
                 self.coming.remove(fault)
-                self.struck += 1
                 return fault
-        if self.standing != FAIR and self.standing.endpoint in {"", endpoint}:
-            self.struck += 1
-            return self.standing
-        return FAIR
+        return self.standing if self.standing.endpoint in {"", endpoint} else FAIR
+
+
+def read_fault(given: object) -> Fault:
+    """A fault from JSON. Raises ``ValueError`` saying what is wrong with it."""
+    if not isinstance(given, dict):
+        raise ValueError("a fault is a JSON object")  # noqa: TRY004, bad input and not a bug
+    return Fault(**{name: _read_field(name, value) for name, value in given.items()})
+
+
+def _read_field(name: str, value: Any) -> Any:
+    if name not in _FIELDS:
+        raise ValueError(f"{name}: no fault has this; there are {', '.join(_FIELDS)}")
+    fits, wanted = _FIELDS[name]
+    if not fits(value):
+        raise ValueError(f"{name}: must be {wanted}")
+    return _bytes(value) if name == "body" else value
+
+
+def _bytes(text: str) -> bytes:
+    r"""JSON has no bytes: text is sent as UTF-8, and ``\udcff`` as the byte ff."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _is_duration(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and bool(0 <= value <= _LONGEST_SECONDS)
+
+
+def _is_status(value: object) -> bool:
+    """Below 200 are no answers: a client goes on waiting."""
+    return isinstance(value, int) and value in range(200, 600)
+
+
+def _are_headers(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+_LONGEST_SECONDS = 3600
+_DURATION = (_is_duration, f"a number of seconds from 0 to {_LONGEST_SECONDS}")
+_OBJECT = (_is_object, "an object")
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "endpoint": (lambda value: value in ENDPOINTS, f"one of {', '.join(ENDPOINTS)}"),
+    "delay_seconds": _DURATION,
+    "late_seconds": _DURATION,
+    "reply": _OBJECT,
+    "body": (lambda value: isinstance(value, str), "a text"),
+    "cut": (lambda value: isinstance(value, bool), "true or false"),
+    "when": (lambda value: value in ("before", "after"), "before or after"),
+    "merge": _OBJECT,
+    "status": (_is_status, "an HTTP status from 200 to 599"),
+    "headers": (_are_headers, "an object of texts"),
+    "drip_seconds": _DURATION,
+}
