@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,16 +37,15 @@ async def serving(
     """Serve *app*, giving the URLs as they came to be (port 0 is any). Raises ``ListenError``."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
         for host, port in addresses:
             await _listen_tcp(runner, host, port)
         if unix:
-            await web.SockSite(runner, _bind_unix(unix)).start()
+            sock = _bind_unix(unix)
+            stack.callback(unix.path.unlink, missing_ok=True)
+            await web.SockSite(runner, sock).start()
         yield [_url(address) for address in runner.addresses]
-    finally:
-        await runner.cleanup()
-        if unix:
-            unix.path.unlink(missing_ok=True)
 
 
 async def _listen_tcp(runner: web.AppRunner, host: str, port: int) -> None:
@@ -83,7 +82,7 @@ def _refuse_if_served(path: Path) -> None:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(ConnectionError):
         probe.connect(str(path))
-        raise OSError(f"{path} is being served by another process")
+        raise OSError("is served by another process")
 
 
 def _url(address: tuple[str, int] | str) -> str:

@@ -1,0 +1,54 @@
+"""A configured account, with the simulator as its WeChat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from kit.process import Simulator, simulator
+
+from tokend.cli.simulate import APP_SECRET, APPID
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+_CONFIG = """\
+[server]
+listen = ["127.0.0.1:0"]
+socket = "{folder}/tokend.sock"
+[store]
+url = "{store}"
+[wechat]
+url = "{wechat}"
+[apps.shop]
+appid = "{appid}"
+secret_file = "shop.secret"
+method = "{method}"
+"""
+
+
+@pytest.fixture
+async def wechat() -> AsyncIterator[Simulator]:
+    async with simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def configured(folder: Path, wechat: Simulator, redis_socket: Path):
+    """Write a configuration, for the store and the method that a test is about."""
+
+    def write(*, store: str = "sqlite", method: str = "stable_token") -> Path:
+        secret = folder / "shop.secret"
+        secret.touch(mode=0o600)
+        secret.write_text(APP_SECRET)
+        stores = {"sqlite": f"sqlite://{folder}/tokend.db", "redis": f"unix://{redis_socket}"}
+        path = folder / "tokend.toml"
+        path.write_text(
+            _CONFIG.format(
+                folder=folder, store=stores[store], wechat=wechat.url, appid=APPID, method=method
+            )
+        )
+        return path
+
+    return write

@@ -1,0 +1,142 @@
+"""Real tokend processes, started by their command line and ended by their id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+TOKEND = str(Path(sys.executable).with_name("tokend"))
+START_SECONDS = 20.0
+
+_SIMULATED = re.compile(r"WeChat is simulated at (\S+),")
+_SERVING = re.compile(r'"urls": \["(http://[^"]+)"')
+
+
+@dataclass
+class Running:
+    """A process, and every line it has printed so far."""
+
+    process: asyncio.subprocess.Process
+    lines: list[str] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def follow(self, stream: asyncio.StreamReader) -> None:
+        while line := await stream.readline():
+            self.lines.append(line.decode())
+            self._news.set()
+        self._news.set()
+
+    async def said(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        """The first line that matches, once it has been printed."""
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                self._news.clear()
+                if found := pattern.search("".join(self.lines)):
+                    return found
+                if self.process.returncode is not None:
+                    raise RuntimeError("".join(self.lines))
+                await self._news.wait()
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(START_SECONDS):
+            return await self.process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+@asynccontextmanager
+async def running(*arguments: str, env: dict[str, str] | None = None) -> AsyncIterator[Running]:
+    """``tokend`` with *arguments*, until left."""
+    process = await asyncio.create_subprocess_exec(
+        TOKEND,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **(env or {})},
+    )
+    assert process.stdout
+    tokend = Running(process)
+    follower = asyncio.create_task(tokend.follow(process.stdout))
+    try:
+        yield tokend
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await follower
+
+
+@asynccontextmanager
+async def simulator(*arguments: str) -> AsyncIterator[Simulator]:
+    """WeChat, in a process of its own: the outside oracle."""
+    async with running("simulate", "--port", "0", *arguments) as process:
+        url = (await process.said(_SIMULATED))[1]
+        async with aiohttp.ClientSession(url) as session:
+            yield Simulator(url, session)
+
+
+@dataclass
+class Simulator:
+    """What tests ask the simulator, and tell it."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def ledger(self) -> dict[str, object]:
+        async with self.session.get("/simulator/ledger") as response:
+            return await response.json()
+
+    async def calls(self, endpoint: str = "stable_token") -> int:
+        ledger = await self.ledger()
+        return sum(calls.get(endpoint, 0) for calls in ledger["calls"].values())
+
+    async def accepts(self, token: str) -> bool:
+        """Use the token for a business call, as servers do."""
+        query = {"access_token": token}
+        async with self.session.get("/cgi-bin/get_api_domain_ip", params=query) as response:
+            return "ip_list" in await response.json()
+
+    async def weather(self, *coming: dict[str, object]) -> None:
+        async with self.session.post("/simulator/weather", json=coming) as response:
+            assert response.status == 200, await response.text()
+
+
+@asynccontextmanager
+async def serving(path: Path) -> AsyncIterator[tuple[Running, aiohttp.ClientSession]]:
+    """``tokend serve`` on a configuration, and a session to it once it serves."""
+    async with running("serve", str(path)) as tokend:
+        url = (await tokend.said(_SERVING))[1]
+        async with aiohttp.ClientSession(
+            url, connector=aiohttp.TCPConnector(limit=0)
+        ) as session:
+            yield tokend, session
+
+
+async def one_shot(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command that ends."""
+    process = await asyncio.create_subprocess_exec(
+        TOKEND,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(env or {})},
+    )
+    async with asyncio.timeout(START_SECONDS):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
