@@ -116,7 +116,9 @@ async def test_two_nodes_on_one_store_share_one_token(
     async with serving(first) as (_, one), serving(second) as (_, two):
         before = {await token(one), await token(two)}
         answer = await report(one, before.pop())
-        async with two.get(TOKEN, params={"after": str(answer["generation"] - 1), "wait": "10"}) as r:
+        async with two.get(
+            TOKEN, params={"after": str(answer["generation"] - 1), "wait": "10"}
+        ) as r:
             seen = await r.json()
 
     assert not before
@@ -211,7 +213,9 @@ async def test_what_it_prints_holds_no_secret_and_no_token(
 ) -> None:
     path = configured()
     path.write_text(path.read_text() + '[log]\nlevel = "debug"\n')
-    await wechat.weather({"body": "<html>" + APP_SECRET}, {"reply": {"errcode": 1, "errmsg": APP_SECRET}})
+    await wechat.weather(
+        {"body": "<html>" + APP_SECRET}, {"reply": {"errcode": 1, "errmsg": APP_SECRET}}
+    )
     async with serving(path) as (tokend, session):
         await tokend.said(re.compile("errcode"))
         async with session.post(REFRESH, json={"rejected": "canary-token"}) as response:

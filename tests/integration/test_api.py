@@ -179,9 +179,7 @@ async def test_who_also_takes_json_gets_json(api: Api, accept: str) -> None:
 
 async def test_a_long_poll_is_answered_by_the_next_generation(api: Api) -> None:
     known = api.keeper.current().token.generation
-    poll = asyncio.create_task(
-        api.call("GET", TOKEN, params={"after": str(known), "wait": "60"})
-    )
+    poll = asyncio.create_task(api.call("GET", TOKEN, params={"after": str(known), "wait": "60"}))
     await asyncio.sleep(0.05)
 
     await api.keeper.refresh(rejected=None)
@@ -385,7 +383,10 @@ async def test_a_foreign_app_and_an_unknown_one_answer_alike(api: Api) -> None:
     foreign = await api.call("GET", TOKEN, key=BLOG_KEY)
     unknown = await api.call("GET", "/v1/apps/nope/access_token", key=BLOG_KEY)
 
-    bodies = [(await foreign.text()).replace("shop", "?"), (await unknown.text()).replace("nope", "?")]
+    bodies = [
+        (await foreign.text()).replace("shop", "?"),
+        (await unknown.text()).replace("nope", "?"),
+    ]
     assert bodies[0] == bodies[1]
 
 
@@ -526,4 +527,3 @@ async def test_a_bug_in_a_handler_is_an_internal_error_that_tells_nothing(
 
     assert await problem(response) == (500, "internal_error")
     assert "canary" not in await response.text()
-

@@ -120,9 +120,7 @@ async def serving(path: Path) -> AsyncIterator[tuple[Running, aiohttp.ClientSess
     """``tokend serve`` on a configuration, and a session to it once it serves."""
     async with running("serve", str(path)) as tokend:
         url = (await tokend.said(_SERVING))[1]
-        async with aiohttp.ClientSession(
-            url, connector=aiohttp.TCPConnector(limit=0)
-        ) as session:
+        async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
             yield tokend, session
 
 

@@ -241,6 +241,7 @@ async def test_a_request_whose_caller_gave_up_is_acted_on_later(server: Server) 
         async with asyncio.timeout(A_MOMENT):
             await server.token()
 
+    assert server.weather.struck == 1
     assert server.calls() == 0
     await _until_acted(server)
 
@@ -253,6 +254,19 @@ async def test_a_late_reply_comes_after_the_world_has_acted(server: Server) -> N
 
     assert not request.done()
     request.cancel()
+
+
+async def test_requests_on_their_way_do_not_hold_up_the_end_of_the_server(server: Server) -> None:
+    server.weather.standing = Fault(delay_seconds=3600)
+    request = asyncio.create_task(server.token())
+    while not server.weather.struck:
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(10):
+        await server.http.close()
+
+    with pytest.raises(aiohttp.ClientError):
+        await request
 
 
 async def test_a_body_may_drip(server: Server) -> None:

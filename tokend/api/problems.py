@@ -28,7 +28,7 @@ class Problem:
 
 
 # The first row that fits decides.
-_PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
+PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (
         errors.BadRequest,
         Problem(HTTPStatus.BAD_REQUEST, "bad_request", "mend the request"),
@@ -124,7 +124,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _problem(error: errors.TokendError) -> web.Response:
-    for kind, problem in _PROBLEMS:
+    for kind, problem in PROBLEMS:
         if isinstance(error, kind):
             return _document(problem, str(error), _extras(error))
     return _document(_INTERNAL, str(error), {})

@@ -15,7 +15,7 @@ import click
 
 from tokend.cli.failure import Failure
 
-_COMMANDS = {
+COMMANDS = {
     "serve": "tokend.cli.serve",
     "check": "tokend.cli.serve",
     "key": "tokend.cli.key",
@@ -31,12 +31,12 @@ class _Commands(click.Group):
     """Commands by name, each imported when it is called or listed."""
 
     def list_commands(self, _: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
+        if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[name]), name)
+        command: click.Command = getattr(import_module(COMMANDS[name]), name)
         return command
 
 

@@ -15,7 +15,7 @@ from tokend.clock import SystemClock
 from tokend.errors import ConfigError, ListenError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
 _path = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
 
@@ -34,7 +34,12 @@ def serve(path: Path) -> None:
 def check(path: Path) -> None:
     """Say everything that is wrong with the configuration file CONFIG."""
     settings = load(path)
-    click.echo(f"{path}: ok, {len(settings.apps)} apps, {len(settings.clients)} clients")
+    apps, clients = _number(settings.apps, "app"), _number(settings.clients, "client")
+    click.echo(f"{path}: ok, {apps}, {clients}")
+
+
+def _number(things: Mapping[str, object], name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
 
 
 def load(path: Path) -> config.Config:

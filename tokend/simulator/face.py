@@ -29,6 +29,7 @@ def make_app(world: World, weather: Weather, clock: Clock) -> web.Application:
     """WeChat's routes, and the controls. *clock* is asked for ``now`` only."""
     wechat, controls = WeChat(world, weather, clock), Controls(world, weather, clock)
     app = web.Application()
+    app.on_shutdown.append(wechat.end_trips)
     app.add_routes(
         [
             # HEAD would get a token, too, and with it end the life of another.
@@ -53,6 +54,12 @@ class WeChat:
         self._world = world
         self._weather = weather
         self._clock = clock
+        self._trips: set[asyncio.Task[dict[str, Any]]] = set()
+
+    async def end_trips(self, _: web.Application) -> None:
+        """Requests on their way end with the server."""
+        for trip in self._trips:
+            trip.cancel()
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         def act(now: datetime) -> dict[str, Any]:
@@ -91,17 +98,22 @@ class WeChat:
     async def _meet(
         self, request: web.Request, endpoint: str, act: Callable[[datetime], dict[str, Any]]
     ) -> web.StreamResponse:
-        """Let the request go through the weather to the world, and the answer back.
-
-        It goes on when the caller has given up, as at WeChat: the world acts all the same.
-        """
+        """Let the request go through the weather to the world, and the answer back."""
         fault = self._weather.strike(endpoint)
+        trip = asyncio.create_task(self._travel(fault, act))
+        self._trips.add(trip)
+        trip.add_done_callback(self._trips.discard)
+        # WeChat acts even if the caller has given up; some servers cancel the handler then.
+        reply = await asyncio.shield(trip)
+        return _cut(request) if fault.cut else await _send(request, fault.answer(reply), fault)
+
+    async def _travel(
+        self, fault: Fault, act: Callable[[datetime], dict[str, Any]]
+    ) -> dict[str, Any]:
         await asyncio.sleep(fault.delay_seconds)
         reply = act(self._clock.now()) if fault.reaches_the_world else {}
         await asyncio.sleep(fault.late_seconds)
-        if fault.cut:
-            return _cut(request)
-        return await _send(request, fault.answer(reply), fault)
+        return reply
 
 
 class Controls:

@@ -1,0 +1,255 @@
+"""What operators type: data to stdout, words to stderr, exit codes as in sysexits.h."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from kit.process import TOKEND, one_shot, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from kit.process import Simulator
+
+    Configured = Callable[..., Path]
+
+FAST_ENOUGH_SECONDS = 0.150
+
+
+@pytest.fixture
+async def env(configured: Configured, folder: Path) -> AsyncIterator[dict[str, str]]:
+    """Of a shell that knows where a running tokend is."""
+    async with serving(configured()):
+        yield {"TOKEND_SOCKET": f"{folder}/tokend.sock"}
+
+
+async def test_get_prints_the_bare_value(env: dict[str, str], wechat: Simulator) -> None:
+    code, out, err = await one_shot("get", "shop/access_token", env=env)
+
+    assert (code, err) == (0, "")
+    assert not out.endswith("\n")
+    assert await wechat.accepts(out)
+
+
+async def test_get_is_fast_enough_for_shell_loops(env: dict[str, str]) -> None:
+    """The best of ten: the machines of the tests have other work as well."""
+    walls = []
+    for _ in range(10):
+        started = time.perf_counter()
+        code, _, _ = await one_shot("get", "shop/access_token", env=env)
+        walls.append(time.perf_counter() - started)
+        assert code == 0
+
+    assert min(walls) < FAST_ENOUGH_SECONDS
+
+
+async def test_get_imports_none_of_the_libraries_of_the_daemon(env: dict[str, str]) -> None:
+    _, _, err = await one_shot(
+        "get", "shop/access_token", env=env | {"PYTHONPROFILEIMPORTTIME": "1"}
+    )
+
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in err.splitlines()}
+    assert "click" in imported
+    assert not imported & {"aiohttp", "apscheduler", "pydantic", "redis", "structlog", "asyncio"}
+
+
+async def test_refresh_replaces_the_token(env: dict[str, str]) -> None:
+    _, before, _ = await one_shot("get", "shop/access_token", env=env)
+
+    code, out, _ = await one_shot("refresh", "shop/access_token", env=env)
+
+    _, after, _ = await one_shot("get", "shop/access_token", env=env)
+    assert code == 0
+    assert re.fullmatch(
+        r"shop/access_token: refreshed; generation \d+, expires in 7\d\d\d s\n", out
+    )
+    assert after != before
+    assert before not in out
+
+
+async def test_a_second_refresh_is_told_to_wait(env: dict[str, str]) -> None:
+    await one_shot("refresh", "shop/access_token", env=env)
+
+    code, out, err = await one_shot("refresh", "shop/access_token", env=env)
+
+    assert (code, out) == (75, "")
+    assert err.splitlines() == [
+        "tokend: error: shop/access_token: a new token was asked for less than 60 s ago",
+        "tokend: hint: the current token stays served; GET it, and ask again after Retry-After",
+    ]
+
+
+async def test_reporting_an_old_token_changes_nothing(env: dict[str, str]) -> None:
+    code, out, _ = await one_shot("refresh", "shop/access_token", "--rejected", "92_old", env=env)
+
+    assert code == 0
+    assert "not refreshed, another token is current" in out
+
+
+async def test_a_rejected_token_may_come_over_stdin(env: dict[str, str]) -> None:
+    """On the command line everybody on the host could read it."""
+    _, before, _ = await one_shot("get", "shop/access_token", env=env)
+    process = await asyncio.create_subprocess_exec(
+        TOKEND,
+        "refresh",
+        "shop/access_token",
+        "--rejected",
+        "-",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=env,
+    )
+
+    out, _ = await process.communicate(before.encode())
+
+    assert process.returncode == 0
+    assert b": refreshed;" in out
+
+
+async def test_status_shows_every_key_in_a_table(env: dict[str, str]) -> None:
+    await one_shot("get", "shop/access_token", env=env)
+
+    code, out, _ = await one_shot("status", env=env)
+
+    heading, row = out.splitlines()
+    assert code == 0
+    assert heading.split("  ")[0] == "KEY"
+    assert re.fullmatch(r"shop/access_token  fresh  1h 59m      1h 55m      0", row)
+
+
+async def test_status_as_json_is_the_answer_of_the_api(env: dict[str, str]) -> None:
+    _, out, _ = await one_shot("status", "--json", env=env)
+
+    assert [key["kind"] for key in json.loads(out)["keys"]] == ["access_token"]
+
+
+async def test_status_tells_what_to_do_about_a_failure(
+    configured: Configured, wechat: Simulator, folder: Path
+) -> None:
+    await wechat.weather({"reply": {"errcode": 40164, "errmsg": "invalid ip 203.0.113.7 , not in"}})
+    async with serving(configured()) as (tokend, _):
+        await tokend.said(re.compile("refresh_failed"))
+        _, out, _ = await one_shot("status", "--socket", f"{folder}/tokend.sock")
+        code, _, err = await one_shot(
+            "get", "shop/access_token", "--socket", f"{folder}/tokend.sock"
+        )
+
+    assert "  WeChat sees address 203.0.113.7; add it to the IP whitelist of shop" in out
+    assert code == 75
+    assert err.splitlines()[1] == (
+        "tokend: hint: WeChat sees address 203.0.113.7; add it to the IP whitelist of shop"
+    )
+
+
+async def test_a_key_made_by_tokend_opens_the_api_over_tcp(
+    configured: Configured, folder: Path
+) -> None:
+    path = configured()
+    code, key, snippet = await one_shot("key", "order-service")
+    path.write_text(path.read_text() + snippet)
+    (folder / "order.key").write_text(key)
+    async with serving(path) as (_, session):
+        url = str(session._base_url)
+
+        good = await one_shot(
+            "get", "shop/access_token", "--url", url, "--key-file", f"{folder}/order.key"
+        )
+        bad = await one_shot("get", "shop/access_token", "--url", url)
+
+    assert code == 0
+    assert good[0] == 0
+    assert bad[0] == 77
+    assert bad[2].startswith("tokend: error: no client key")
+
+
+async def test_a_key_is_shown_once_and_its_digest_goes_into_the_configuration() -> None:
+    _, key, snippet = await one_shot("key", "order-service")
+
+    digest = hashlib.sha256(key.strip().encode()).hexdigest()
+    assert snippet.splitlines()[:2] == ["[clients.order-service]", f'key_sha256 = "{digest}"']
+    assert key.strip() not in snippet
+    assert len(key.strip()) == 43
+
+
+async def test_check_says_ok_or_everything_that_is_wrong(configured: Configured) -> None:
+    path = configured()
+
+    good = await one_shot("check", str(path))
+    path.write_text(path.read_text().replace("appid", "apid").replace("[store]", "[stroe]"))
+    bad = await one_shot("check", str(path))
+
+    assert good == (0, f"{path}: ok, 1 app, 0 clients\n", "")
+    assert bad[0] == 78
+    assert bad[2].splitlines() == [
+        "tokend: error: stroe: no such setting, did you mean 'store'?",
+        "tokend: error: apps.shop.appid: is required",
+        "tokend: error: apps.shop.apid: no such setting, did you mean 'appid'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        pytest.param(["get", "shop"], 64, "shop: not a key", id="not a key"),
+        pytest.param(["get"], 64, "Missing argument 'KEY'.", id="no key"),
+        pytest.param(["gett", "x"], 64, "No such command 'gett'", id="unknown command"),
+        pytest.param(
+            ["get", "shop/access_token", "--socket", "/nowhere.sock"],
+            69,
+            "/nowhere.sock: No such file or directory",
+            id="nobody there",
+        ),
+        pytest.param(
+            ["get", "shop/access_token", "--url", "tokend:8390"],
+            64,
+            "tokend:8390: must be like http://host:port",
+            id="not a URL",
+        ),
+        pytest.param(
+            ["get", "shop/x", "--url", "http://127.0.0.1:1", "--key-file", "/nowhere"],
+            66,
+            "/nowhere: No such file or directory",
+            id="no key file",
+        ),
+        pytest.param(
+            ["check", "/nowhere"], 78, "/nowhere: No such file or directory", id="no file"
+        ),
+        pytest.param(["key", "Order Service"], 64, "Order Service: a client is named", id="name"),
+        pytest.param(["status", "--watch", "--json"], 64, "--watch and --json do not", id="both"),
+    ],
+)
+async def test_what_cannot_be_done_is_one_line_with_an_exit_code(
+    arguments: list[str], code: int, error: str
+) -> None:
+    failed, out, err = await one_shot(*arguments)
+
+    assert (failed, out) == (code, "")
+    assert err.startswith(f"tokend: error: {error}")
+    assert "Traceback" not in err
+
+
+async def test_an_unknown_key_is_said_to_be_unknown(
+    env: dict[str, str],
+) -> None:
+    code, _, err = await one_shot("get", "nope/access_token", env=env)
+
+    assert code == 64
+    assert err.splitlines() == [
+        "tokend: error: nope/access_token: no such key",
+        "tokend: hint: GET /v1/apps lists the keys there are",
+    ]
+
+
+@pytest.mark.parametrize("command", ["", "serve", "get", "refresh", "status", "demo", "simulate"])
+async def test_help_is_there(command: str) -> None:
+    code, out, _ = await one_shot(*filter(None, [command]), "--help")
+
+    assert code == 0
+    assert out.startswith("Usage: tokend")
