@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.process import TOKEND, one_shot, serving
+from kit.process import SERVING, TOKEND, one_shot, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -155,13 +155,13 @@ async def test_a_key_made_by_tokend_opens_the_api_over_tcp(
     code, key, snippet = await one_shot("key", "order-service")
     path.write_text(path.read_text() + snippet)
     (folder / "order.key").write_text(key)
-    async with serving(path) as (_, session):
-        url = str(session._base_url)
+    async with serving(path) as (tokend, _):
+        env = {"TOKEND_URL": (await tokend.said(SERVING))[1]}
 
         good = await one_shot(
-            "get", "shop/access_token", "--url", url, "--key-file", f"{folder}/order.key"
+            "get", "shop/access_token", "--key-file", f"{folder}/order.key", env=env
         )
-        bad = await one_shot("get", "shop/access_token", "--url", url)
+        bad = await one_shot("get", "shop/access_token", env=env)
 
     assert code == 0
     assert good[0] == 0

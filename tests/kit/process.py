@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,13 +14,14 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import AsyncIterator
 
 TOKEND = str(Path(sys.executable).with_name("tokend"))
 START_SECONDS = 20.0
 
 _SIMULATED = re.compile(r"WeChat is simulated at (\S+),")
-_SERVING = re.compile(r'"urls": \["(http://[^"]+)"')
+SERVING = re.compile(r'"urls": \["(http://[^"]+)"')
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Simulator:
 async def serving(path: Path) -> AsyncIterator[tuple[Running, aiohttp.ClientSession]]:
     """``tokend serve`` on a configuration, and a session to it once it serves."""
     async with running("serve", str(path)) as tokend:
-        url = (await tokend.said(_SERVING))[1]
+        url = (await tokend.said(SERVING))[1]
         async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
             yield tokend, session
 

@@ -339,9 +339,10 @@ def test_a_secret_that_everyone_can_read_is_a_warning(folder: Path) -> None:
 
     config = read(folder, APP)
 
-    assert config.warnings == (
+    (warning,) = config.warnings
+    assert warning == (
         f"apps.shop.secret_file: {folder}/shop.secret: readable by everyone (mode 0644); "
-        "chmod 600 it",
+        "chmod 600 it"
     )
 
 

@@ -319,10 +319,13 @@ async def test_the_same_answer_when_due_keeps_the_generation_and_is_asked_again_
     stable.wechat.replies.append(same)
 
     await live(stable, schedule, 30)
+    unchanged = keeper.current().token
+    await live(stable, schedule, 20)
 
     assert not stable.wechat.replies
-    assert stable.calls() == 2
+    assert unchanged.generation == first.generation
     assert keeper.current().token.generation > first.generation
+    assert stable.calls() == 2
 
 
 async def test_after_an_unclear_classic_answer_wechat_is_left_alone_for_90_seconds(

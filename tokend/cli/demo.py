@@ -26,8 +26,8 @@ secret_file = "shop.secret"
 """
 
 _WORDS = """
-tokend serves the app 'shop' of a simulated WeChat, in which time flies {speed:g} times faster.
-In another terminal:
+WeChat is simulated at {wechat}, where time flies {speed:g} times faster.
+tokend serves its account 'shop'. In another terminal:
 
   curl {url}/v1/apps/shop/access_token
   tokend status --watch --socket {folder}/tokend.sock
@@ -64,7 +64,10 @@ async def _demo(folder: Path, port: int, speed: float) -> None:
 
         def tell(urls: list[str]) -> None:
             click.echo(
-                _WORDS.format(speed=speed, url=urls[0], folder=folder, life=7200 / speed), err=True
+                _WORDS.format(
+                    wechat=wechat, speed=speed, url=urls[0], folder=folder, life=7200 / speed
+                ),
+                err=True,
             )
 
         await daemon.serve(load(path), clock, on_serving=tell)

@@ -54,7 +54,7 @@ class Account:
 
     def __post_init__(self, random: Random) -> None:
         # Two accounts given the same seed would else name their tokens alike.
-        self._random = Random(f"{self.appid} {random.getrandbits(64)}")  # noqa: S311, no secrets
+        self._random = Random(f"{self.appid} {random.getrandbits(64)}")
         self.classic = Pool(self._name)
         self.stable = Pool(self._name)
         self.tickets = {"jsapi": Pool(self._name), "wx_card": Pool(self._name)}
