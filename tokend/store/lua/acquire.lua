@@ -14,7 +14,7 @@ local owner, ttl, above = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local holder = redis.call('GET', lease)
 if holder == owner then
-  return redis.call('HGET', record, 'intent')
+  return redis.call('GET', last_fence)
 end
 if holder then
   return '0'
