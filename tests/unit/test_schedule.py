@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import pytest
 from kit.alarmed import due_in
 from kit.clock import settle
 from kit.scene import Scene
@@ -17,6 +16,7 @@ from tokend.schedule import Schedule
 from tokend.store.local import LocalStore
 
 if TYPE_CHECKING:
+    import pytest
     from kit.clock import ManualClock
 
 

@@ -68,7 +68,8 @@ class LocalStore:
             )
 
         record = await self._table.update(lease.key.record, step)
-        return self._token(record) if record.fence == lease.fence else None
+        kept = (record.fence, record.value) == (lease.fence, value)
+        return self._token(record) if kept else None
 
     async def release(self, lease: Lease, *, hold: timedelta = timedelta(0)) -> None:
         def step(record: Record) -> Record:

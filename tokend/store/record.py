@@ -64,7 +64,7 @@ def acquire(record: Record, *, owner: str, ttl: int, above: int, now: int) -> Re
 def save(
     record: Record, *, owner: str, fence: int, value: str, expires_at: int, now: int
 ) -> Record:
-    """Keep *value* under *fence* unless a greater fence has stored; tell by ``fence``."""
+    """Keep *value* under *fence* unless that fence or a greater one has stored another."""
     if fence <= record.fence:
         return _refuse(record, fence=fence, value=value)
     same = value == record.value
