@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from tokend.errors import LeaseBusy, StoreError
 from tokend.model import Secret, Token, TokenKey
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
+from tokend.store.record import Record
 from tokend.store.redis import open_redis
 from tokend.store.sqlite import open_table
 
@@ -312,6 +314,20 @@ async def test_a_lease_from_a_clock_far_ahead_does_not_hold_for_ever(clock) -> N
     lease = await store.acquire(KEY, owner="now", ttl=TTL, above=0)
 
     assert lease.owner == "now"
+
+
+async def test_processes_that_share_the_sqlite_file_lose_no_update(tmp_path: Path) -> None:
+    """Each in turn reads, changes and writes; none may do so on what another is changing."""
+
+    def one_more(record: Record) -> Record:
+        return replace(record, lease_fence=record.lease_fence + 1)
+
+    path = tmp_path / "tokend.db"
+    async with open_table(path) as one, open_table(path) as other:
+        updates = [table.update("wx/kind", one_more) for table in (one, other) * 50]
+        await asyncio.gather(*updates)
+
+        assert (await one.read("wx/kind")).lease_fence == 100
 
 
 async def test_the_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:

@@ -103,14 +103,12 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_a_compressed_answer_is_not_inflated() -> None:
-    bomb = gzip.compress(b" " * 10_000_000)
-    async with upstream(http(bomb, headers="Content-Encoding: gzip\r\n")) as wechat:
-        try:
-            body = await send(STABLE, wechat.url)
-        except UpstreamUnclear:
-            body = b""
+    """A few bytes can inflate to any number."""
+    compressed = gzip.compress(b" " * 10_000)
+    async with upstream(http(compressed, headers="Content-Encoding: gzip\r\n")) as wechat:
+        body = await send(STABLE, wechat.url)
 
-    assert len(body) <= 16_384
+    assert body == compressed
     assert b"accept-encoding: identity" in wechat.requests[0].lower()
 
 

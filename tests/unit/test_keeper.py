@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kit.clock import settle
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kit.clock import ManualClock
 
     from tokend.keeper import Keeper
+    from tokend.model import Lease, TokenKey
     from tokend.schedule import Schedule
 
 PATIENCE = timedelta(seconds=5)
@@ -204,6 +205,20 @@ async def test_a_long_poll_without_news_ends_with_nothing(scene: Scene) -> None:
     assert newer is None
 
 
+async def test_a_refresh_that_is_running_is_not_started_again(scene: Scene) -> None:
+    keeper, _ = scene.node()
+    scene.wechat.hold()
+    keeper.refresh_if_due()
+    await settle()
+
+    keeper.refresh_if_due()
+    await settle()
+
+    assert len(scene.wechat.sent) == 1
+    scene.wechat.let_go()
+    await settle()
+
+
 # When a refresh fails
 
 
@@ -359,6 +374,21 @@ async def test_two_hundred_reports_of_the_same_token_ask_wechat_once(classic: Sc
     assert classic.calls() == 2
     assert all(outcome.refreshed for outcome in outcomes)
     assert {outcome.answer.token.value for outcome in outcomes} == {keeper.current().token.value}
+
+
+async def test_a_reporter_that_leaves_does_not_end_the_refresh(scene: Scene) -> None:
+    keeper, _ = await started(scene)
+    rejected = keeper.current().token.value
+    scene.wechat.hold()
+    leaver, stayer = (asyncio.create_task(keeper.refresh(rejected=rejected)) for _ in range(2))
+    await settle()
+
+    leaver.cancel()
+    scene.wechat.let_go()
+    outcome = await stayer
+
+    assert outcome.answer.token.value != rejected
+    assert scene.is_valid(keeper)
 
 
 async def test_late_reports_of_that_token_ask_wechat_nothing(scene: Scene) -> None:
@@ -544,6 +574,28 @@ async def test_a_node_waits_for_the_one_that_is_refreshing(classic: Scene) -> No
 
     assert classic.calls() == 1
     assert second.current().token.value == first.current().token.value
+
+
+async def test_a_refresh_by_another_node_just_before_the_lease_is_seen(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It happens between the look at the store and the lease."""
+    first, first_schedule = scene.node()
+    second, second_schedule = scene.node()
+    acquire = LocalStore.acquire
+
+    async def late(store: LocalStore, key: TokenKey, **more: Any) -> Lease:
+        monkeypatch.undo()
+        await first_schedule.look()
+        await settle()
+        return await acquire(store, key, **more)
+
+    monkeypatch.setattr(LocalStore, "acquire", late)
+    await second_schedule.look()
+    await settle()
+
+    assert scene.calls() == 1
+    assert second.current().token == first.current().token
 
 
 async def test_a_change_by_another_node_is_noticed(scene: Scene) -> None:
