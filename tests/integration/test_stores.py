@@ -16,7 +16,6 @@ from tokend.errors import LeaseBusy, StoreError
 from tokend.model import Secret, Token, TokenKey
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
-from tokend.store.record import Record
 from tokend.store.redis import open_redis
 from tokend.store.sqlite import open_table
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tokend.refresher import Store
+    from tokend.store.record import Record
 
 KEY = TokenKey(app="shop", appid="wx0123456789abcdef", kind="access_token")
 OTHER = TokenKey(app="blog", appid="wxfedcba9876543210", kind="access_token")

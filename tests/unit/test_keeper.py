@@ -592,7 +592,7 @@ async def test_a_refresh_by_another_node_just_before_the_lease_is_seen(
 
     monkeypatch.setattr(LocalStore, "acquire", late)
     await second_schedule.look()
-    await settle()
+    await asyncio.gather(*scene.tasks)
 
     assert scene.calls() == 1
     assert second.current().token == first.current().token
