@@ -34,7 +34,10 @@ class Follower:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("follower_crashed")
             await self._clock.sleep(_PAUSE)
 
     async def look(self) -> None:

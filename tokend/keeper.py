@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_Outcome: TypeAlias = "Token | TokendError"
-Spawn: TypeAlias = Callable[[Coroutine[None, None, _Outcome]], "asyncio.Task[_Outcome]"]
+Outcome: TypeAlias = "Token | TokendError"
+Spawn: TypeAlias = Callable[[Coroutine[None, None, Outcome]], "asyncio.Task[Outcome]"]
 
 _WAITERS = 1000
 _NO_TIME = timedelta(0)
@@ -44,7 +44,7 @@ _SECOND = timedelta(seconds=1)
 class _Flight:
     """A refresh under way."""
 
-    task: asyncio.Task[_Outcome]
+    task: asyncio.Task[Outcome]
 
     async def landed(self) -> Token:
         """Its token, or raise its error. A caller who leaves does not end the flight."""
@@ -193,7 +193,7 @@ class Keeper:
         self._flight = _Flight(task=self._spawn(self._fly(condemned)))
         return self._flight
 
-    async def _fly(self, condemned: Token | None) -> _Outcome:
+    async def _fly(self, condemned: Token | None) -> Outcome:
         """Never raises: its task is awaited by nobody, or by many."""
         try:
             token = await self._refreshed(condemned)

@@ -46,8 +46,7 @@ class Schedule:
         """Start every refresh whose time has come."""
         now = self._clock.now()
         while self._heap and self._heap[0][0] <= now:
-            _, _, keeper = heapq.heappop(self._heap)
-            keeper.refresh_if_due()
+            heapq.heappop(self._heap)[2].refresh_if_due()
         self._set_bell()
 
     @asynccontextmanager

@@ -9,7 +9,7 @@ import click
 
 from tokend import daemon, logs
 from tokend.cli.serve import load, run
-from tokend.cli.simulate import APP_SECRET, APPID, simulator
+from tokend.cli.simulate import APP_SECRET, APPID, simulator, speed_option
 from tokend.clock import SystemClock
 
 _CONFIG = """\
@@ -39,13 +39,7 @@ The configuration is {folder}/tokend.toml
 
 @click.command
 @click.option("--port", default=8390, show_default=True, type=click.IntRange(0, 65535))
-@click.option(
-    "--speed",
-    default=120.0,
-    show_default=True,
-    type=click.FloatRange(min=1, max=1000),
-    help="How much faster than the clock on the wall tokens age.",
-)
+@speed_option(120.0)
 def demo(port: int, speed: float) -> None:
     """Show tokend at work without an account: a simulated WeChat, and time that flies."""
     logs.configure("info")

@@ -19,11 +19,21 @@ from tokend.simulator.weather import Weather
 from tokend.simulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 # The one account of the simulator. There is nothing to protect, so its secret is no secret.
 APPID = "wx0123456789abcdef"
 APP_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105, see above
+
+
+def speed_option(default: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--speed",
+        default=default,
+        show_default=True,
+        type=click.FloatRange(min=1, max=1000),
+        help="How much faster than the clock on the wall tokens age.",
+    )
 
 
 @click.command
@@ -35,13 +45,7 @@ APP_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105, see above
     type=click.IntRange(16, 4096),
     help="Of tokens.",
 )
-@click.option(
-    "--speed",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(min=1, max=1000),
-    help="How much faster than the clock on the wall tokens age.",
-)
+@speed_option(1.0)
 def simulate(port: int, token_length: int, speed: float) -> None:
     """Stand in for WeChat on loopback: its rules, its quotas, its errors.
 
