@@ -249,8 +249,8 @@ class Keeper:
             error=str(error),
             advice=error.advice if isinstance(error, UpstreamRefused) else None,
             failures=self._plan.failures,
-            next_refresh_at=self.next_refresh_at,
-            expires_in=int(self._remaining(now).total_seconds()),
+            next_refresh_in=_seconds(self.next_refresh_at - now),
+            expires_in=_seconds(self._remaining(now)),
         )
 
     # What is known
@@ -279,10 +279,15 @@ class Keeper:
         )
 
     def _facts(self, token: Token) -> dict[str, object]:
+        now = self._clock.now()
         return {
             "key": str(self.key),
             "generation": token.generation,
             "token": token.value.fingerprint,
-            "expires_in": int(token.remaining(self._clock.now()).total_seconds()),
-            "next_refresh_at": self.next_refresh_at,
+            "expires_in": _seconds(token.remaining(now)),
+            "next_refresh_in": _seconds(self.next_refresh_at - now),
         }
+
+
+def _seconds(duration: timedelta) -> int:
+    return duration // _SECOND

@@ -46,7 +46,7 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             HTTPStatus.FORBIDDEN,
             "forbidden",
-            "the operator of tokend grants apps and permissions in [clients]",
+            "the operator of tokend grants this in [clients]; the Unix socket may do everything",
         ),
     ),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,7 +31,7 @@ WeChat is simulated at {wechat}, where time flies {speed:g} times faster.
 tokend serves its account 'shop'. In another terminal:
 
   curl {url}/v1/apps/shop/access_token
-  tokend status --watch --socket {folder}/tokend.sock
+  {program} status --watch --socket {folder}/tokend.sock
 
 A token lives {life:.0f} s instead of two hours. Watch it being replaced; Ctrl-C ends the demo.
 The configuration is {folder}/tokend.toml
@@ -59,7 +60,12 @@ async def _demo(folder: Path, port: int, speed: float) -> None:
         def tell(urls: list[str]) -> None:
             click.echo(
                 _WORDS.format(
-                    wechat=wechat, speed=speed, url=urls[0], folder=folder, life=7200 / speed
+                    program=sys.argv[0],
+                    wechat=wechat,
+                    speed=speed,
+                    url=urls[0],
+                    folder=folder,
+                    life=7200 / speed,
                 ),
                 err=True,
             )
