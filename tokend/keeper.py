@@ -227,12 +227,13 @@ class Keeper:
         return self._plan.is_due(found, self._clock.now())
 
     def _adopt(self, token: Token) -> None:
-        known, self._token = self._token, token
-        now = self._clock.now()
-        if known is not None and known.generation == token.generation:
+        known, now = self._token, self._clock.now()
+        if known is not None and known.value == token.value:
+            self._token = replace(token, generation=known.generation)
             self._plan.kept_same(token, now)
             log.info("token_unchanged", **self._facts(token))
             return
+        self._token = token
         self._plan.kept_new(token, now)
         log.info("token_replaced", **self._facts(token))
         self._changed.set()

@@ -9,6 +9,8 @@ The steps, and why they come in this order:
 5. Save under the lease's fence. Refused: somebody newer was here; theirs counts, ours is dropped.
 6. Release. After an unclear answer from an endpoint that gives a new token for each call, hold the
    lease instead: the call may still be acted on, and must not meet another one.
+
+While the store is away, a call that gives everybody the same token is made without a lease.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import structlog
 
 from tokend import policy
-from tokend.errors import LeaseBusy, StoreError, UpstreamUnclear
+from tokend.errors import LeaseBusy, RefreshLimited, StoreError, UpstreamError, UpstreamUnclear
 from tokend.model import Changes, Issued, Lease, Token, TokenKey
+from tokend.policy import NO_TIME
 
 if TYPE_CHECKING:
     from tokend.clock import Clock
@@ -100,7 +103,10 @@ class Refresher:
 
     async def refresh(self, wanted: Wanted) -> Token:
         """A newer token: one found in the store that leaves nothing *wanted*, or WeChat's."""
-        return await self._under_lease(wanted, self._ask_current)
+        try:
+            return await self._under_lease(wanted, self._ask_current)
+        except StoreError as error:
+            return await self._ask_alone(error)
 
     async def replace(self, condemned: Token, *, limit: Callable[[], None]) -> Token:
         """A token other than *condemned*. *limit* is called before a costly call, and may raise."""
@@ -111,7 +117,14 @@ class Refresher:
         async def ask(lease: Lease) -> Token:
             return await self._ask_another(condemned, lease, limit)
 
-        return await self._under_lease(wanted, ask)
+        try:
+            return await self._under_lease(wanted, ask)
+        except StoreError as error:
+            token = await self._ask_alone(error)
+            if token.value != condemned.value:
+                return token
+            limit()
+            raise
 
     async def _under_lease(self, wanted: Wanted, ask: Callable[[Lease], Awaitable[Token]]) -> Token:
         for tries in count(1):
@@ -131,17 +144,20 @@ class Refresher:
     async def _with_lease(
         self, lease: Lease, wanted: Wanted, ask: Callable[[Lease], Awaitable[Token]]
     ) -> Token:
-        hold = timedelta(0)
+        """Whatever else ends this (cancelled, killed, a bug) leaves the intent, and so is seen."""
         try:
             found = await self.look()
             if found is not None and not wanted(found):
+                await self._release(lease)
                 return found
-            return await self._save(lease, await ask(lease))
+            token = await ask(lease)
         except UpstreamUnclear:
-            hold = timedelta(0) if self._source.is_idempotent else _QUARANTINE
+            await self._release(lease, hold=NO_TIME if self._source.is_idempotent else _QUARANTINE)
             raise
-        finally:
-            await self._release(lease, hold)
+        except (UpstreamError, RefreshLimited, StoreError):
+            await self._release(lease)
+            raise
+        return await self._save(lease, token)
 
     async def _acquire(self) -> Lease:
         lease = await self._store.acquire(
@@ -150,7 +166,7 @@ class Refresher:
         self._greatest_fence = max(self._greatest_fence, lease.fence)
         return lease
 
-    async def _release(self, lease: Lease, hold: timedelta) -> None:
+    async def _release(self, lease: Lease, *, hold: timedelta = NO_TIME) -> None:
         """A lease that cannot be given back runs out by itself."""
         try:
             await self._store.release(lease, hold=hold)
@@ -160,6 +176,18 @@ class Refresher:
     async def _ask(self, issue: Issue, lease: Lease) -> Token:
         asked_at = self._clock.now()
         return Token.of(await issue(), asked_at=asked_at, generation=lease.fence)
+
+    async def _ask_alone(self, error: StoreError) -> Token:
+        """Without the store there is no lease; where asking changes nothing, none is needed."""
+        if not self._source.is_idempotent:
+            raise error
+        log.warning("asked_without_store", key=str(self._key), error=str(error))
+        asked_at = self._clock.now()
+        issued = await self._source.current()
+        self._greatest_fence = max(
+            self._greatest_fence + 1, int(self._clock.wall().timestamp() * 1_000_000)
+        )
+        return Token.of(issued, asked_at=asked_at, generation=self._greatest_fence)
 
     async def _ask_current(self, lease: Lease) -> Token:
         return await self._ask(self._source.current, lease)
@@ -179,15 +207,18 @@ class Refresher:
         return token
 
     async def _save(self, lease: Lease, token: Token) -> Token:
-        """As the store keeps it; kept in memory alone while the store is away."""
+        """As the store keeps it. While the store is away in memory alone, and the intent stays:
+        it tells the next holder that the store does not know what WeChat gave last.
+        """
         try:
             saved = await self._store.save(lease, token) or await self.look()
         except StoreError as error:
             log.warning("token_not_stored", key=str(self._key), error=str(error))
             return token
         if saved is None:
-            raise StoreError("the record vanished while it was written")
+            raise StoreError(f"{self._key}: the record vanished while it was written")
         self._saw(saved)
+        await self._release(lease)
         return saved
 
     def _saw(self, token: Token | None) -> None:

@@ -623,6 +623,113 @@ async def test_a_token_is_served_from_memory_while_the_store_is_away(
     assert scene.is_valid(keeper)
 
 
+async def test_a_refresh_that_was_cut_short_is_not_hidden(classic: Scene) -> None:
+    """WeChat may have given a token that nobody has: what comes next is marked."""
+    _, schedule = await started(classic)
+    await live(classic, schedule, 6890, 10)
+    classic.wechat.hold()
+    await live(classic, schedule, 12)
+    (flight,) = classic.tasks
+
+    flight.cancel()
+    classic.wechat.let_go()
+    await classic.clock.advance(31)
+    heir, _ = await started(classic)
+
+    assert heir.current().state is State.SUSPECT
+
+
+async def test_a_token_that_could_not_be_stored_leaves_its_intent(
+    classic: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store's token has been superseded, and the store does not know."""
+    keeper, _ = await started(classic)
+
+    async def away(*_: object) -> None:
+        raise StoreError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "save", away)
+        await keeper.refresh(rejected=None)
+    await classic.clock.advance(31)
+    lease = await LocalStore(classic.table, classic.clock).acquire(
+        keeper.key, owner="heir", ttl=timedelta(seconds=30), above=0
+    )
+    loaded = await LocalStore(classic.table, classic.clock).load(lease.key)
+
+    assert loaded is not None
+    assert loaded.suspect
+
+
+@pytest.fixture
+def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StoreError("away")
+
+    for step in ("load", "acquire", "save", "release"):
+        monkeypatch.setattr(LocalStore, step, away)
+
+
+@pytest.mark.usefixtures("no_store")
+async def test_without_a_store_a_stable_token_is_asked_for_and_served_all_the_same(
+    stable: Scene,
+) -> None:
+    """The call gives everybody the same token: no lease is needed."""
+    nodes = [await started(stable) for _ in range(2)]
+
+    for _ in range(3 * 7200 // 10):
+        await stable.clock.advance(10)
+        for _, schedule in nodes:
+            await schedule.look()
+        await settle()
+        assert all(stable.is_valid(keeper) for keeper, _ in nodes)
+
+    assert stable.calls() <= 2 * (1 + 4)
+
+
+@pytest.mark.usefixtures("no_store")
+async def test_without_a_store_a_rejected_token_is_looked_up_but_never_forced(
+    stable: Scene,
+) -> None:
+    keeper, _ = await started(stable)
+    token = keeper.current().token
+
+    with pytest.raises(StoreError):
+        await keeper.refresh(rejected=token.value)
+    kept = keeper.current().token
+    stable.world.rotate(APPID, stable.clock.now())
+    outcome = await keeper.refresh(rejected=token.value)
+
+    assert kept.value == token.value
+    assert outcome.answer.token.generation > token.generation
+    assert stable.account.forced_at is None
+
+
+@pytest.mark.usefixtures("no_store")
+async def test_without_a_store_a_loop_of_reports_asks_wechat_hardly_ever(stable: Scene) -> None:
+    keeper, _ = await started(stable)
+    rejected = keeper.current().token.value
+
+    for _ in range(59):
+        with pytest.raises((StoreError, RefreshLimited)):
+            await keeper.refresh(rejected=rejected)
+        await stable.clock.advance(1)
+
+    assert len(stable.wechat.sent) <= 3
+
+
+@pytest.mark.usefixtures("no_store")
+async def test_without_a_store_a_classic_token_is_not_asked_for(classic: Scene) -> None:
+    """Another node may be asking: the two would kill each other's tokens."""
+    keeper, schedule = classic.node()
+
+    await live(classic, schedule, 60)
+
+    assert classic.wechat.sent == []
+    with pytest.raises(NotReady, match="away"):
+        keeper.current()
+
+
 # The life line
 
 
