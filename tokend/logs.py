@@ -11,8 +11,15 @@ from typing import TextIO
 
 import structlog
 
-# Libraries that tell of every step they take.
-_QUIET = ("apscheduler", "asyncio", "aiohttp")
+# Libraries that tell of every step they take; and aiohttp's server, which prints a traceback with
+# what it was sent for every request it cannot read, and that may be a key. Bugs in handlers are
+# logged where problems are answered.
+_LEVELS = {
+    "aiohttp": logging.WARNING,
+    "aiohttp.server": logging.CRITICAL,
+    "apscheduler": logging.WARNING,
+    "asyncio": logging.WARNING,
+}
 
 
 def configure(level: str, *, stream: TextIO = sys.stderr) -> None:
@@ -42,8 +49,8 @@ def configure(level: str, *, stream: TextIO = sys.stderr) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    for name, least in _LEVELS.items():
+        logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
 
 
 def _readable() -> list[structlog.typing.Processor]:

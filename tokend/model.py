@@ -32,18 +32,22 @@ class Secret:
     @property
     def fingerprint(self) -> str:
         """First 8 hex digits of the SHA-256: enough to tell two values apart in a log."""
-        return hashlib.sha256(self._value.encode()).hexdigest()[:8]
+        return hashlib.sha256(self._bytes()).hexdigest()[:8]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(self._bytes(), other._bytes())
 
     def __hash__(self) -> int:
         return hash(self._value)
 
     def __repr__(self) -> str:
         return f"Secret({self.fingerprint})"
+
+    def _bytes(self) -> bytes:
+        """What a caller sends may hold half of a character."""
+        return self._value.encode("utf-8", "surrogatepass")
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled")

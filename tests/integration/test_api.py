@@ -321,6 +321,26 @@ async def test_a_bad_body_is_refused_and_the_token_stays(
     assert api.scene.calls() == 1
 
 
+async def test_a_compressed_body_is_refused(api: Api) -> None:
+    """A few bytes can inflate to any number."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    response = await api.call("POST", REFRESH, data=b"not gzip", headers=headers)
+
+    assert await problem(response) == (415, "unsupported_media_type")
+
+
+async def test_a_report_of_half_a_character_is_a_report_of_another_token(api: Api) -> None:
+    response = await api.call(
+        "POST",
+        REFRESH,
+        data=rb'{"rejected":"\ud800"}',
+        headers={"Content-Type": "application/json"},
+    )
+
+    assert (await response.json())["refreshed"] is False
+
+
 async def test_a_report_may_name_a_token_of_4096_characters(api: Api) -> None:
     response = await api.call("POST", REFRESH, json={"rejected": "x" * 4096})
 

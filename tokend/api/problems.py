@@ -103,7 +103,7 @@ _HTTP_ADVICE = {
     HTTPStatus.NOT_FOUND: ("not_found", "the README lists the routes"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "see the Allow header"),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "send no more than a token"),
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "send application/json"),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "send plain application/json"),
 }
 
 

@@ -50,11 +50,11 @@ def _whole_number(name: str, text: str) -> int:
 
 async def rejected(request: web.Request) -> Secret | int | None:
     """``{"rejected": "<token>" or <generation>}``; None for ``{}``, a forced refresh."""
-    if request.content_type != "application/json":
+    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise web.HTTPUnsupportedMediaType
     try:
         body = json.loads((await request.read()).decode())
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, web.RequestPayloadError):
         raise BadRequest("the body is not JSON") from None
     if not isinstance(body, dict) or set(body) - {"rejected"}:
         raise BadRequest('the body must be {"rejected": <token or generation>}, or {} to force')

@@ -27,7 +27,7 @@ secret_file = "shop.secret"
 """
 
 _WORDS = """
-WeChat is simulated at {wechat}, where time flies {speed:g} times faster.
+WeChat is simulated at {wechat}, where time runs {speed:g} times as fast.
 tokend serves its account 'shop'. In another terminal:
 
   curl {url}/v1/apps/shop/access_token
