@@ -83,7 +83,11 @@ class _File:
         self._connection = sqlite3.connect(
             path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
         )
-        self._connection.executescript(_SETUP)
+        try:
+            self._connection.executescript(_SETUP)
+        except sqlite3.Error:
+            self._connection.close()
+            raise
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
 
     def close(self) -> None:
