@@ -58,6 +58,8 @@ def run(work: Coroutine[None, None, None]) -> None:
     try:
         asyncio.run(work)
     except ListenError as error:
-        raise Failure(str(error), code=os.EX_UNAVAILABLE) from None
+        hint = "choose another one in [server], or make room for this one"
+        raise Failure(str(error), hint=hint, code=os.EX_UNAVAILABLE) from None
     except StoreError as error:
-        raise Failure(str(error), hint="see store.url", code=os.EX_UNAVAILABLE) from None
+        hint = "make its folder, or choose another place in store.url"
+        raise Failure(str(error), hint=hint, code=os.EX_UNAVAILABLE) from None
