@@ -144,7 +144,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a reader gets: *token*, accepted by WeChat for *expires_in* whatever happens."""
+    """What a reader gets: *token*, accepted by WeChat for *expires_in*, come what is planned."""
 
     token: Token
     state: State

@@ -100,9 +100,9 @@ def again_at(token: Token, pace: Pace, now: datetime) -> datetime:
 
 
 def usable_until(token: Token, pace: Pace, now: datetime) -> datetime:
-    """Until when the token, not yet refreshed at *now*, will be accepted whatever we do next.
+    """Until when the token, not yet refreshed at *now*, will be accepted, come what is planned.
 
-    The next refresh comes at due at the earliest and leaves the old token the overlap.
+    The next scheduled refresh comes at due at the earliest and leaves the old token the overlap.
     """
     next_refresh = max(token.expires_at - pace.ahead, now)
     return min(token.expires_at, next_refresh + OVERLAP)
