@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from functools import partial
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from tokend import policy
+from tokend import logs
 from tokend.api.access import Access
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.routes import make_app
+from tokend.fleet import Fleet
 from tokend.follower import Follower
-from tokend.keeper import Keeper
-from tokend.model import Issued, TokenKey
-from tokend.refresher import Refresher, Source
+from tokend.reload import Reload
 from tokend.schedule import Schedule
 from tokend.store.opening import open_store
-from tokend.wechat import recipes
-from tokend.wechat.replies import read_issued
 from tokend.wechat.transport import open_transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-    from contextlib import AbstractAsyncContextManager
 
     from tokend.clock import Clock
-    from tokend.config import AppConfig, Config
-    from tokend.keeper import Outcome, Spawn
-    from tokend.model import App
-    from tokend.refresher import Store
+    from tokend.config import Config
+    from tokend.contracts import Store
+    from tokend.flight import Outcome, Spawn
     from tokend.wechat.transport import Transport
 
 log = structlog.get_logger()
@@ -43,90 +43,6 @@ OnServing: TypeAlias = "Callable[[list[str]], None]"
 # A refresh under way when tokend stops is given this long: a call to WeChat, and the saving.
 # With the time that open requests get, this stays under 15 s.
 _LAST_FLIGHTS_SECONDS = 9.0
-
-PACES = {"stable_token": policy.stable_pace, "token": policy.classic_pace}
-
-
-async def serve(config: Config, clock: Clock, *, on_serving: OnServing = lambda _: None) -> None:
-    """Run until SIGTERM or SIGINT; *on_serving* gets the URLs once they answer.
-
-    Raises ``ListenError`` and ``StoreError`` if it cannot begin. WeChat is asked nothing before
-    the sockets are ours: a second tokend on this host ends here.
-    """
-    keepers: dict[str, Keeper] = {}
-    access = Access(config.clients.values(), hosts=config.server.allowed_hosts)
-    async with AsyncExitStack() as stack:
-        stop = stack.enter_context(_signalled())
-        store = await stack.enter_async_context(_store(config, clock))
-        transport = await stack.enter_async_context(_transport(config))
-        spawn = await stack.enter_async_context(_flights())
-        urls = await stack.enter_async_context(
-            serving(
-                make_app(keepers, access, clock),
-                addresses=config.server.listen,
-                unix=_unix(config),
-            )
-        )
-        schedule = Schedule(clock)
-        for app in config.apps.values():
-            keeper = _keeper(
-                app,
-                store=store,
-                transport=transport,
-                clock=clock,
-                spawn=spawn,
-                schedule=schedule,
-            )
-            keepers[str(keeper.key)] = keeper
-            schedule.plan(keeper)
-        await stack.enter_async_context(schedule.running())
-        await stack.enter_async_context(_running(Follower(store, keepers.values(), clock)))
-        log.info("serving", urls=urls, keys=len(keepers))
-        on_serving(urls)
-        await stop.wait()
-        log.info("stopping")
-
-
-def _unix(config: Config) -> UnixSocket | None:
-    server = config.server
-    if not server.socket:
-        return None
-    return UnixSocket(
-        path=Path(server.socket), mode=int(server.socket_mode, 8), group=server.socket_group
-    )
-
-
-def _keeper(
-    config: AppConfig,
-    *,
-    store: Store,
-    transport: Transport,
-    clock: Clock,
-    spawn: Spawn,
-    schedule: Schedule,
-) -> Keeper:
-    """The keeper of an app's access_token."""
-    key = TokenKey(app=config.app.name, appid=config.app.appid, kind="access_token")
-    upstream = source(recipes.ACCESS_TOKEN[config.method], config.app, transport)
-    return Keeper(
-        key,
-        Refresher(key, upstream, store, clock),
-        pace=PACES[config.method](config.ahead),
-        clock=clock,
-        spawn=spawn,
-        on_plan=schedule.plan,
-    )
-
-
-def source(recipe: recipes.Recipe, app: App, transport: Transport) -> Source:
-    current = partial(_issue, recipe.current, recipe.field, app, transport)
-    if recipe.new is recipe.current:
-        return Source(current=current, new=current)
-    return Source(current=current, new=partial(_issue, recipe.new, recipe.field, app, transport))
-
-
-async def _issue(ask: recipes.Ask, field: str, app: App, transport: Transport) -> Issued:
-    return read_issued(await transport.send(ask(app)), field=field, app=app)
 
 
 def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
@@ -140,6 +56,76 @@ def _transport(config: Config) -> AbstractAsyncContextManager[Transport]:
     settings = config.wechat
     return open_transport(
         (settings.url, *settings.fallback_urls), deadline=settings.timeout, proxy=settings.proxy
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """How the store and WeChat are reached. Tests put their faults in between."""
+
+    store: Callable[[Config, Clock], AbstractAsyncContextManager[Store]] = _store
+    transport: Callable[[Config], AbstractAsyncContextManager[Transport]] = _transport
+
+
+async def serve(
+    config: Config,
+    clock: Clock,
+    *,
+    read: Callable[[], Config] | None = None,
+    on_serving: OnServing = lambda _: None,
+    edges: Edges = Edges(),
+) -> None:
+    """Run until SIGTERM or SIGINT; *on_serving* gets the URLs once they answer.
+
+    At SIGHUP the configuration is *read* again. Raises ``ListenError`` and ``StoreError`` if it
+    cannot begin. WeChat is asked nothing before the sockets are ours: a second tokend on this host
+    ends here.
+    """
+    async with AsyncExitStack() as stack:
+        signals = stack.enter_context(_signalled())
+        store = await stack.enter_async_context(edges.store(config, clock))
+        transport = await stack.enter_async_context(edges.transport(config))
+        spawn = await stack.enter_async_context(_flights())
+        schedule = Schedule(clock)
+        fleet = Fleet(
+            store=store,
+            transport=transport,
+            terms=config.terms,
+            schedule=schedule,
+            spawn=spawn,
+            clock=clock,
+        )
+        access = Access(config.clients.values(), hosts=config.server.allowed_hosts)
+
+        def apply(new: Config) -> None:
+            fleet.apply(new.apps)
+            access.change(new.clients.values())
+            logs.set_level(new.log.level)
+
+        reload = Reload(config, read or (lambda: config), apply)
+        urls = await stack.enter_async_context(
+            serving(
+                make_app(fleet.keepers, access, clock, mistakes=lambda: reload.mistakes),
+                addresses=config.server.listen,
+                unix=_unix(config),
+            )
+        )
+        fleet.apply(config.apps)
+        await stack.enter_async_context(schedule.running())
+        await stack.enter_async_context(_running(Follower(store, fleet.records, clock).run()))
+        await stack.enter_async_context(_running(reload.run(signals.hangup)))
+        log.info("serving", urls=urls, keys=len(fleet.keepers))
+        on_serving(urls)
+        await signals.stop.wait()
+        log.info("stopping")
+
+
+def _unix(config: Config) -> UnixSocket | None:
+    server = config.server
+    if not server.socket:
+        return None
+    return UnixSocket(
+        path=Path(server.socket), mode=int(server.socket_mode, 8), group=server.socket_group
     )
 
 
@@ -168,30 +154,38 @@ async def _flights() -> AsyncIterator[Spawn]:
 
 
 @asynccontextmanager
-async def _running(follower: Follower) -> AsyncIterator[None]:
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(follower.run())
+        task = group.create_task(work)
         yield
         task.cancel()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signals:
+    """*stop* is set by the first SIGTERM or SIGINT, *hangup* by every SIGHUP."""
+
+    stop: asyncio.Event
+    hangup: asyncio.Event
+
+
 @contextmanager
-def _signalled() -> Iterator[asyncio.Event]:
-    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
+def _signalled() -> Iterator[_Signals]:
+    """Another SIGTERM or SIGINT after the first ends the process at once."""
+    loop = asyncio.get_running_loop()
+    signals = _Signals(stop=asyncio.Event(), hangup=asyncio.Event())
+    stops = (signal.SIGTERM, signal.SIGINT)
 
     def request_stop() -> None:
-        stop.set()
-        restore()
-
-    def restore() -> None:
-        for number in signals:
+        signals.stop.set()
+        for number in stops:
             loop.remove_signal_handler(number)
 
-    for number in signals:
+    for number in stops:
         loop.add_signal_handler(number, request_stop)
+    loop.add_signal_handler(signal.SIGHUP, signals.hangup.set)
     try:
-        yield stop
+        yield signals
     finally:
-        restore()
+        for number in (*stops, signal.SIGHUP):
+            loop.remove_signal_handler(number)

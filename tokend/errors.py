@@ -15,6 +15,7 @@
     ├── LeaseBusy                    time: another node is refreshing this key
     ├── StoreError                   whoever runs the store
     └── UpstreamError                WeChat gave no token
+        ├── BreakerOpen              a bug, or a loop: tokend stopped itself from asking
         ├── UpstreamUnreachable      the network: WeChat was never asked
         ├── UpstreamUnclear          the network: WeChat was asked, its answer is not known
         └── UpstreamRefused          by errcode; the operator, unless a subclass says otherwise
@@ -103,6 +104,10 @@ class StoreError(TokendError):
 
 class UpstreamError(TokendError):
     """WeChat gave no token."""
+
+
+class BreakerOpen(UpstreamError):
+    """More calls than anything planned could need: WeChat is not asked for a while."""
 
 
 class UpstreamUnreachable(UpstreamError):

@@ -1,7 +1,12 @@
-"""Hears of what other nodes have refreshed: one cheap question for all keys, again and again."""
+"""Hears of what other nodes have refreshed: one cheap question for all keys, again and again.
+
+A wake-up from the store makes it ask sooner. It may be lost, late or forged: it says nothing but
+that asking may be worth it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,23 +15,24 @@ import structlog
 from tokend.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from tokend.clock import Clock
+    from tokend.contracts import Store
     from tokend.keeper import Keeper
-    from tokend.refresher import Store
 
 log = structlog.get_logger()
 
 _PAUSE = timedelta(seconds=2)
+_LEAST_PAUSE = timedelta(milliseconds=20)
 
 
 class Follower:
-    """Follows the changes of a store on behalf of *keepers*."""
+    """Follows the changes of a store on behalf of *keepers*, which are by their record's name."""
 
-    def __init__(self, store: Store, keepers: Iterable[Keeper], clock: Clock) -> None:
+    def __init__(self, store: Store, keepers: Mapping[str, Keeper], clock: Clock) -> None:
         self._store = store
-        self._keepers = {keeper.key.record: keeper for keeper in keepers}
+        self._keepers = keepers
         self._clock = clock
         self._cursor = 0
         self._store_is_away = False
@@ -38,14 +44,18 @@ class Follower:
                 await self.look()
             except Exception:
                 log.exception("follower_crashed")
-            await self._clock.sleep(_PAUSE)
+            await self._pause()
 
     async def look(self) -> None:
         """Tell the keepers of changed records; a store that is away is told of once."""
         try:
             changes = await self._store.changes(self._cursor)
-            for record in changes.records & self._keepers.keys():
-                await self._keepers[record].notice()
+            lost = changes.cursor < self._cursor
+            if lost:
+                log.error("store_forgot", keys=len(self._keepers))
+            for record in tuple(self._keepers) if lost else changes.records:
+                if keeper := self._keepers.get(record):
+                    await keeper.notice()
             self._cursor = changes.cursor
         except StoreError as error:
             if not self._store_is_away:
@@ -55,3 +65,17 @@ class Follower:
             if self._store_is_away:
                 log.info("store_back")
             self._store_is_away = False
+
+    async def _pause(self) -> None:
+        """Until woken, or for a while; a flood of wake-ups is not followed in step."""
+        await self._clock.sleep(_LEAST_PAUSE)
+        waits = [
+            asyncio.ensure_future(self._store.woken()),
+            asyncio.ensure_future(self._clock.sleep(_PAUSE)),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)

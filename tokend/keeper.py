@@ -9,49 +9,38 @@ operator) joins the flight there is, or starts the one that everybody else will 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from random import random
 from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from tokend.budget import Budget
+from tokend import policy
 from tokend.errors import LeaseBusy, NotReady, RefreshLimited, TokendError, UpstreamRefused
+from tokend.flight import Flight
 from tokend.model import Answer, Replaced, State, Status
-from tokend.plan import Plan
+from tokend.plan import Plan, Purpose
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    from tokend.budget import Budget
     from tokend.clock import Clock
+    from tokend.flight import Outcome, Spawn
     from tokend.model import Secret, Token, TokenKey
     from tokend.policy import Pace
     from tokend.refresher import Refresher
 
 log = structlog.get_logger()
 
-Outcome: TypeAlias = "Token | TokendError"
-Spawn: TypeAlias = Callable[[Coroutine[None, None, Outcome]], "asyncio.Task[Outcome]"]
+Work: TypeAlias = "Callable[[], Awaitable[Token]]"
 
 _WAITERS = 1000
 _NO_TIME = timedelta(0)
 _SECOND = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Flight:
-    """A refresh under way."""
-
-    task: asyncio.Task[Outcome]
-
-    async def landed(self) -> Token:
-        """Its token, or raise its error. A caller who leaves does not end the flight."""
-        outcome = await asyncio.shield(self.task)
-        if isinstance(outcome, TokendError):
-            raise outcome
-        return outcome
 
 
 class Keeper:
@@ -64,6 +53,7 @@ class Keeper:
         self,
         key: TokenKey,
         refresher: Refresher,
+        budget: Budget,
         *,
         pace: Pace,
         clock: Clock,
@@ -78,10 +68,11 @@ class Keeper:
         self._on_plan = on_plan
         self._token: Token | None = None
         self._plan = Plan(pace, clock.now(), draw)
-        self._budget = Budget(key, clock.now())
-        self._flight: _Flight | None = None
+        self._budget = budget
+        self._flight: Flight | None = None
         self._changed = asyncio.Event()
         self._waiters = 0
+        self._is_retired = False
 
     # What is served
 
@@ -137,9 +128,21 @@ class Keeper:
         return self._plan.next_at
 
     def refresh_if_due(self) -> None:
-        """Start the scheduled refresh if its time has come and nobody is at it."""
-        if self._flight is None and self._clock.now() >= self.next_refresh_at:
-            self._launch(None)
+        """Start what the plan wants done now, if nobody is at it."""
+        purpose = self._plan.purpose(self._clock.now())
+        if self._flight is None and purpose and not self._is_retired:
+            self._launch(purpose, self._planned(purpose))
+
+    def reconfigure(self, refresher: Refresher, pace: Pace) -> None:
+        """Go by these from the next flight on; the one under way keeps what it began with."""
+        refresher.saw(self._token)
+        self._refresher = refresher
+        self._plan.change(pace, self._token, self._clock.now())
+        self._on_plan(self)
+
+    def retire(self) -> None:
+        """Plan nothing any more: the app is gone from the configuration."""
+        self._is_retired = True
 
     # What others ask for
 
@@ -160,15 +163,18 @@ class Keeper:
         return Replaced(answer=self.current(), refreshed=True)
 
     async def notice(self) -> None:
-        """Another node has changed the record: take its token if it is newer."""
-        found = await self._refresher.look()
-        if found is None:
-            return
-        if self._token is None or found.generation > self._token.generation:
+        """The record may have changed, or be lost: take a newer token, plan to restore ours."""
+        found, token = await self._refresher.look(), self._token
+        if token is None:
+            if found is not None:
+                self._adopt(found)
+        elif found is None or found.fence < token.fence:
+            self._revise(replace(token, stored=False))
+        elif found.fence > token.fence:
             self._adopt(found)
-            self._on_plan(self)
-        elif found.generation == self._token.generation:
-            self._token = replace(self._token, suspect=found.suspect)
+        else:
+            self._revise(replace(token, suspect=found.suspect))
+        self._on_plan(self)
 
     async def _replace_nothing(self, rejected: Secret | int | None) -> Replaced:
         """Without a usable token a report adds nothing; an operator need not wait for the plan."""
@@ -180,32 +186,42 @@ class Keeper:
 
     # Flights
 
-    def _launch_request(self, condemned: Token | None, rejected: Secret | int | None) -> _Flight:
+    def _launch_request(self, condemned: Token | None, rejected: Secret | int | None) -> Flight:
         now = self._clock.now()
         forced = rejected is None
         wait = self._plan.wait_for_force(now) if forced else self._plan.wait_for_report(now)
         if wait:
             raise RefreshLimited(f"{self.key}: {self._plan.error}", retry_after=wait)
-        self._budget.check(now)
-        return self._launch(condemned)
+        self._budget.check(by_operator=forced)
+        if condemned is None:
+            return self._launch(Purpose.REFRESH, self._planned(Purpose.REFRESH))
+        pay = partial(self._budget.spend, by_operator=forced)
+        return self._launch(Purpose.REPLACE, partial(self._refresher.replace, condemned, pay))
 
-    def _launch(self, condemned: Token | None) -> _Flight:
-        self._flight = _Flight(task=self._spawn(self._fly(condemned)))
+    def _planned(self, purpose: Purpose) -> Work:
+        token = self._token
+        if token is None or purpose is Purpose.REFRESH:
+            return partial(self._refresher.refresh, token, self._is_due)
+        if purpose is Purpose.RESTORE:
+            return partial(self._refresher.restore, token)
+        pay = partial(self._budget.spend, by_operator=False)
+        return partial(self._refresher.confirm, token, pay)
+
+    def _launch(self, purpose: Purpose, work: Work) -> Flight:
+        self._flight = Flight(task=self._spawn(self._fly(purpose, work)))
         return self._flight
 
-    async def _fly(self, condemned: Token | None) -> Outcome:
+    async def _fly(self, purpose: Purpose, work: Work) -> Outcome:
         """Never raises: its task is awaited by nobody, or by many."""
         try:
-            token = await self._refreshed(condemned)
-        except RefreshLimited as refusal:
-            return refusal
+            token = await work()
         except TokendError as error:
-            self._failed(error)
+            self._failed(purpose, error)
             return error
         except Exception:
             log.exception("refresh_crashed", key=str(self.key))
             crash = TokendError(f"{self.key}: the refresh crashed; the log has the traceback")
-            self._failed(crash)
+            self._failed(purpose, crash)
             return crash
         else:
             self._adopt(token)
@@ -213,13 +229,6 @@ class Keeper:
         finally:
             self._flight = None
             self._on_plan(self)
-
-    async def _refreshed(self, condemned: Token | None) -> Token:
-        if condemned is None:
-            return await self._refresher.refresh(self._is_due)
-        return await self._refresher.replace(
-            condemned, limit=lambda: self._budget.spend(self._clock.now())
-        )
 
     def _is_due(self, found: Token) -> bool:
         if self._token is not None and found.generation <= self._token.generation:
@@ -229,24 +238,34 @@ class Keeper:
     def _adopt(self, token: Token) -> None:
         known, now = self._token, self._clock.now()
         if known is not None and known.value == token.value:
-            self._token = replace(token, generation=known.generation)
-            self._plan.kept_same(token, now)
-            log.info("token_unchanged", **self._facts(token))
+            self._token = replace(token, generation=max(known.generation, token.generation))
+            self._plan.kept(token, now, same=True)
+            log.debug("token_unchanged", **self._facts(token))
+            if self._plan.same_answers > policy.SAME_ANSWERS:
+                log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self.key))
             return
         self._token = token
-        self._plan.kept_new(token, now)
+        self._plan.kept(token, now, same=False)
         log.info("token_replaced", **self._facts(token))
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _failed(self, error: TokendError) -> None:
+    def _revise(self, token: Token) -> None:
+        """The same token, about which the store says something else now."""
+        if token != self._token:
+            self._token = token
+            self._plan.seen(token, self._clock.now())
+            log.warning("token_doubted", **self._facts(token))
+
+    def _failed(self, purpose: Purpose, error: TokendError) -> None:
         now = self._clock.now()
-        self._plan.failed(error, remaining=self._remaining(now), now=now)
-        if isinstance(error, LeaseBusy):
+        self._plan.failed(purpose, error, self._token, now)
+        if isinstance(error, LeaseBusy | RefreshLimited) or purpose is Purpose.RESTORE:
             return
         log.warning(
             "refresh_failed",
             key=str(self.key),
+            purpose=purpose.value,
             error=str(error),
             advice=error.advice if isinstance(error, UpstreamRefused) else None,
             failures=self._plan.failures,
@@ -287,6 +306,8 @@ class Keeper:
             "token": token.value.fingerprint,
             "expires_in": _seconds(token.remaining(now)),
             "next_refresh_in": _seconds(self.next_refresh_at - now),
+            "suspect": token.suspect or None,
+            "stored": token.stored and None,
         }
 
 

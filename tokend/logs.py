@@ -47,8 +47,14 @@ def configure(level: str, *, stream: TextIO = sys.stderr) -> None:
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.basicConfig(handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Say what is at least as grave as *level*."""
+    logging.getLogger().setLevel(level.upper())
     for name, least in _LEVELS.items():
         logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
 

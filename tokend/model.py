@@ -92,27 +92,43 @@ class Token:
     """A kept credential.
 
     *generation* numbers the value: it grows with each new value and stays while the value stays.
+    *fence* numbers the refresh that gave the value last.
     *suspect* means that another node may have superseded it without our knowing.
+    *stored* is false while only this process knows it.
     """
 
     value: Secret
     generation: int
+    fence: int
     expires_at: datetime
     suspect: bool = False
+    stored: bool = True
 
     @classmethod
-    def of(cls, issued: Issued, *, asked_at: datetime, generation: int) -> Token:
-        """Lifetime counts from just before the asking: WeChat's count has begun by the answer."""
-        expires_at = asked_at + issued.lifetime
-        return cls(value=issued.value, generation=generation, expires_at=expires_at)
+    def of(cls, issued: Issued, *, asked_at: datetime, fence: int) -> Token:
+        """Not stored yet. Lifetime counts from just before the asking: WeChat's count has begun
+        by the answer.
+        """
+        return cls(
+            value=issued.value,
+            generation=fence,
+            fence=fence,
+            expires_at=asked_at + issued.lifetime,
+            stored=False,
+        )
 
     def remaining(self, now: datetime) -> timedelta:
         """Life left; negative once expired."""
         return self.expires_at - now
 
     def is_reported(self, rejected: Secret | int) -> bool:
-        """Tell if *rejected*, a value or a generation, means this token."""
-        return rejected == (self.generation if isinstance(rejected, int) else self.value)
+        """Tell if *rejected*, a value or a generation, means this token.
+
+        A greater generation comes from a node that knows more; it must not pass for an old one.
+        """
+        if isinstance(rejected, int):
+            return rejected >= self.generation
+        return rejected == self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

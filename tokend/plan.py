@@ -1,19 +1,33 @@
-"""When one key is refreshed next, after what has happened so far."""
+"""When one key is next asked for and what for, after what has happened so far."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from tokend import policy
-from tokend.errors import LeaseBusy
+from tokend.errors import LeaseBusy, RefreshLimited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from tokend.errors import TokendError
     from tokend.model import Token
     from tokend.policy import Pace
+
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Purpose(Enum):
+    """What a flight is for. Only REPLACE is asked for by others than the plan."""
+
+    REFRESH = "refresh"
+    CONFIRM = "confirm"
+    RESTORE = "restore"
+    REPLACE = "replace"
 
 
 class Plan:
@@ -22,31 +36,91 @@ class Plan:
     def __init__(self, pace: Pace, now: datetime, draw: Callable[[], float]) -> None:
         self._pace = pace
         self._draw = draw
+        self._jitter = draw()
+        self._confirm_at = self._restore_at = NEVER
         self._retry_at = now
         self.due_at = now
+        self.same_answers = 0
         self.failures = 0
         self.error: TokendError | None = None
 
     @property
     def next_at(self) -> datetime:
-        """When the next scheduled refresh should happen."""
-        return max(self.due_at, self._retry_at)
+        """When there is next something to do."""
+        return min(self._times().values())
 
-    def kept_new(self, token: Token, now: datetime) -> None:
-        self.due_at = policy.due_at(token, self._pace, draw=self._draw())
-        self._succeeded(now)
+    def purpose(self, now: datetime) -> Purpose | None:
+        """What there is to do now; of several things the one that matters most."""
+        return next((purpose for purpose, at in self._times().items() if now >= at), None)
 
-    def kept_same(self, token: Token, now: datetime) -> None:
-        self.due_at = policy.again_at(token, self._pace, now)
-        self._succeeded(now)
+    def _times(self) -> dict[Purpose, datetime]:
+        return {
+            Purpose.REFRESH: max(self.due_at, self._retry_at),
+            Purpose.CONFIRM: max(self._confirm_at, self._retry_at),
+            Purpose.RESTORE: self._restore_at,
+        }
 
-    def failed(self, error: TokendError, *, remaining: timedelta, now: datetime) -> None:
+    # What happened
+
+    def kept(self, token: Token, now: datetime, *, same: bool) -> None:
+        """WeChat, or another node by way of the store, gave this; the *same* value or a new one."""
+        if not same:
+            self._jitter, self.same_answers = self._draw(), 0
+        elif self.due_at <= now:
+            self.same_answers += 1
+        self.due_at = (
+            policy.again_at(token, self._pace, now, answers=self.same_answers)
+            if self.same_answers
+            else policy.due_at(token, self._pace, draw=self._jitter)
+        )
+        self._forgive(now)
+        self.seen(token, now)
+
+    def seen(self, token: Token, now: datetime) -> None:
+        """Plan what a token needs beside its refresh."""
+        self._confirm_at = policy.confirm_at(token, self._pace, now, draw=self._draw()) or NEVER
+        self._restore_at = NEVER if token.stored else now + policy.RESTORE_PAUSE
+
+    def failed(
+        self, purpose: Purpose, error: TokendError, token: Token | None, now: datetime
+    ) -> None:
+        """Plan the next try. What was not asked of WeChat, or not needed, is no failure."""
+        if purpose is Purpose.RESTORE:
+            self._restore_at = now + policy.RESTORE_PAUSE
+        elif isinstance(error, RefreshLimited):
+            if purpose is Purpose.CONFIRM:
+                self._confirm_at = now + error.retry_after
+        elif purpose is Purpose.CONFIRM and token and self._may_stay_unconfirmed(token, error):
+            self.seen(token, now)
+        else:
+            self._retry(error, token, now)
+
+    def change(self, pace: Pace, token: Token | None, now: datetime) -> None:
+        """The configuration has changed: what was refused may be granted now."""
+        self._pace = pace
+        self._forgive(now)
+        if token is not None:
+            self.due_at = policy.due_at(token, pace, draw=self._jitter)
+            self.seen(token, now)
+
+    def _may_stay_unconfirmed(self, token: Token, error: TokendError) -> bool:
+        """A good token that could not be compared stays good, unless WeChat meant what it said."""
+        busy = isinstance(error, LeaseBusy)
+        return not (busy or token.suspect or policy.forbids_reports(error))
+
+    def _retry(self, error: TokendError, token: Token | None, now: datetime) -> None:
         """Wait by the clock of this class of error. That another node is at it is no failure."""
+        remaining = token.remaining(now) if token else policy.NO_TIME
         row = policy.backoff(error, self._pace, remaining=remaining)
         failures = self.failures + 1
         self._retry_at = now + row.wait(failures, self._draw())
         if not isinstance(error, LeaseBusy):
             self.failures, self.error = failures, error
+
+    def _forgive(self, now: datetime) -> None:
+        self.failures, self.error, self._retry_at = 0, None, now
+
+    # What follows
 
     def is_due(self, found: Token, now: datetime) -> bool:
         """Tell if a token that the store turned out to have leaves a refresh to be done."""
@@ -66,6 +140,3 @@ class Plan:
     def _wait(self, now: datetime, *, forbidden: bool) -> timedelta:
         wait = self._retry_at - now
         return wait if forbidden and wait > policy.NO_TIME else policy.NO_TIME
-
-    def _succeeded(self, now: datetime) -> None:
-        self.failures, self.error, self._retry_at = 0, None, now

@@ -13,18 +13,21 @@ from tokend.errors import (
     AdministratorAsked,
     AdministratorRefused,
     AdministratorRefusedTwice,
+    BreakerOpen,
     DayQuotaReached,
     LeaseBusy,
     MinuteQuotaReached,
     TokendError,
     UpstreamBusy,
     UpstreamRefused,
+    UpstreamUnclear,
 )
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tokend.model import Token
+    from tokend.terms import Terms
 
 NO_TIME = timedelta(0)
 
@@ -32,10 +35,15 @@ NO_TIME = timedelta(0)
 # https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html
 OVERLAP = timedelta(minutes=5)
 
-# A key is refreshed on request (passive, forced) at most this often. WeChat itself does nothing
-# for a force_refresh within 30 s of the last one, and grants 20 a day.
-# https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
-REQUEST_PAUSE = timedelta(seconds=60)
+
+# So often may WeChat give the same token although it is due, before that is an alarm.
+SAME_ANSWERS = 5
+
+# A token that the store does not have is offered to it again after this.
+RESTORE_PAUSE = timedelta(seconds=2)
+
+# A classic token is asked for without the store, by the node that may, only when this is left.
+LAST_MOMENTS = timedelta(seconds=120)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +51,9 @@ class Pace:
     """When one key is refreshed and how fast tries follow each other while WeChat is away.
 
     due is ``expires_at - ahead`` plus a jitter drawn between *jitter_from* and *jitter_to*.
-    Tries double from *first* to *cap*, or to *urgent_cap* when less than *urgent* is left.
+    Tries double from *first* to *cap*, or to *urgent_cap* when less than *urgent* is left; after
+    an unclear answer there is none for *quarantine*. A token is confirmed every *reconcile* (zero:
+    never), a suspect one after *quarantine*.
     """
 
     ahead: timedelta
@@ -53,12 +63,22 @@ class Pace:
     cap: timedelta
     urgent: timedelta
     urgent_cap: timedelta
+    reconcile: timedelta
+    quarantine: timedelta
+
+    @property
+    def latest(self) -> timedelta:
+        """The least life that a token has left when it becomes due."""
+        return self.ahead - self.jitter_to
 
 
-def stable_pace(ahead: timedelta) -> Pace:
+def stable_pace(ahead: timedelta, terms: Terms) -> Pace:
     """For stable_token, which gives a new token only in the last 300 s of the old one.
 
-    Due lies safely inside that window: a call before it would return the same token again.
+    Due lies safely inside that window: a call before it would return the same token again. Asking
+    again costs nothing, so tokens are confirmed now and then, and suspect ones at once. WeChat's
+    manual wants a call every five minutes:
+    https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
     """
     return Pace(
         ahead=ahead,
@@ -68,10 +88,12 @@ def stable_pace(ahead: timedelta) -> Pace:
         cap=timedelta(seconds=15),
         urgent=timedelta(seconds=60),
         urgent_cap=timedelta(seconds=5),
+        reconcile=terms.reconcile,
+        quarantine=NO_TIME,
     )
 
 
-def classic_pace(ahead: timedelta) -> Pace:
+def classic_pace(ahead: timedelta, terms: Terms) -> Pace:
     """For cgi-bin/token, where every call gives a new token; tries are dearer, so slower."""
     return Pace(
         ahead=ahead,
@@ -81,7 +103,13 @@ def classic_pace(ahead: timedelta) -> Pace:
         cap=timedelta(seconds=60),
         urgent=timedelta(seconds=120),
         urgent_cap=timedelta(seconds=5),
+        reconcile=NO_TIME,
+        quarantine=terms.quarantine,
     )
+
+
+# By the configured method.
+PACES = {"stable_token": stable_pace, "token": classic_pace}
 
 
 def due_at(token: Token, pace: Pace, *, draw: float) -> datetime:
@@ -90,13 +118,27 @@ def due_at(token: Token, pace: Pace, *, draw: float) -> datetime:
     return token.expires_at - pace.ahead + jitter
 
 
-def again_at(token: Token, pace: Pace, now: datetime) -> datetime:
-    """When to ask again after WeChat gave the same token although it was due.
+def again_at(token: Token, pace: Pace, now: datetime, *, answers: int) -> datetime:
+    """When to ask again after WeChat gave the same token although it was due, *answers* times now.
 
-    Its clock is behind ours: wait until its own window of renewal must have opened.
+    Its clock is behind ours: wait until its own window of renewal must have opened. If it does
+    not open, do not hammer at it.
     """
-    margin = pace.jitter_from
+    margin = pace.jitter_from if answers <= SAME_ANSWERS else pace.jitter_to
     return max(token.expires_at - pace.ahead + margin, now + margin)
+
+
+def confirm_at(token: Token, pace: Pace, now: datetime, *, draw: float) -> datetime | None:
+    """When to ask WeChat whether the token is still the one it accepts; None: never.
+
+    A *suspect* one, where asking costs it, not before every call that may have superseded it has
+    been acted on; then the confirmation is the last word.
+    """
+    if token.suspect:
+        return now + pace.quarantine
+    if not pace.reconcile:
+        return None
+    return now + pace.reconcile * (0.9 + 0.2 * draw)
 
 
 def usable_until(token: Token, pace: Pace, now: datetime) -> datetime:
@@ -135,6 +177,7 @@ LEASE_POLL = Backoff(first=0.25 * _SECONDS, cap=2 * _SECONDS, early=0.5, late=0.
 # https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html (errcodes)
 _BACKOFFS: tuple[tuple[type[TokendError], Backoff], ...] = (
     (LeaseBusy, LEASE_POLL),
+    (BreakerOpen, Backoff(first=60 * _SECONDS, cap=60 * _SECONDS, late=0.25)),
     (MinuteQuotaReached, Backoff(first=60 * _SECONDS, cap=60 * _SECONDS, late=0.25)),
     (DayQuotaReached, Backoff(first=3600 * _SECONDS, cap=3600 * _SECONDS, early=0.1, late=0.1)),
     (AdministratorAsked, Backoff(first=600 * _SECONDS, cap=600 * _SECONDS, late=0.1)),
@@ -156,6 +199,8 @@ def backoff(error: TokendError, pace: Pace, *, remaining: timedelta) -> Backoff:
             return row
     if isinstance(error, UpstreamRefused) and not isinstance(error, UpstreamBusy):
         return _OPERATOR
+    if isinstance(error, UpstreamUnclear) and pace.quarantine:
+        return Backoff(first=pace.quarantine, cap=pace.quarantine, late=0.1)
     return Backoff(first=pace.first, cap=_transient_cap(pace, remaining), early=0.5)
 
 

@@ -484,7 +484,8 @@ async def test_the_status_shows_every_key_and_no_value(api: Api) -> None:
                 "failures": 0,
                 "error": None,
             }
-        ]
+        ],
+        "configuration_mistakes": [],
     }
 
 
@@ -506,7 +507,7 @@ async def test_the_status_says_what_to_do_about_a_failure(make: Make) -> None:
 async def test_a_client_sees_the_status_of_its_apps_only(api: Api) -> None:
     answer = await (await api.call("GET", "/v1/apps", key=BLOG_KEY)).json()
 
-    assert answer == {"keys": []}
+    assert answer == {"keys": [], "configuration_mistakes": []}
 
 
 async def test_ready_means_that_every_key_can_be_served(make: Make) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from tokend.clock import SystemClock
 from tokend.errors import LeaseBusy
-from tokend.model import Secret, Token, TokenKey
+from tokend.model import Issued, Secret, Token, TokenKey
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
 from tokend.store.redis import open_redis
@@ -20,8 +20,8 @@ from tokend.store.redis import open_redis
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tokend.contracts import Store
     from tokend.model import Lease
-    from tokend.refresher import Store
 
 KEY = TokenKey(app="shop", appid="wx0123456789abcdef", kind="access_token")
 CLOCK = SystemClock()
@@ -29,7 +29,7 @@ OWNERS = ("a", "b", "c")
 
 # What nodes can do to one key, in any order, sensible or not. "drop" is a lease that ran out.
 steps = st.one_of(
-    st.tuples(st.just("acquire"), st.sampled_from(OWNERS)),
+    st.tuples(st.just("acquire"), st.sampled_from(OWNERS), st.sampled_from([0, 60])),
     st.tuples(st.just("save"), st.sampled_from(OWNERS), st.sampled_from(["92_x", "92_y"])),
     st.tuples(st.just("release"), st.sampled_from(OWNERS)),
     st.tuples(st.just("hold"), st.sampled_from(OWNERS)),
@@ -45,15 +45,15 @@ class Play:
         self._leases: dict[str, Lease] = {}
         self._fences: list[int] = []
 
-    async def step(self, what: str, owner: str, *rest: str) -> object:
+    async def step(self, what: str, owner: str, *rest: Any) -> object:
         if what == "acquire":
-            return await self._acquire(owner)
+            return await self._acquire(owner, timedelta(seconds=rest[0]))
         lease = self._leases.get(owner)
         if lease is None:
             return None
         if what == "save":
-            expires_at = CLOCK.now() + timedelta(seconds=7200)
-            token = Token(value=Secret(rest[0]), generation=0, expires_at=expires_at)
+            issued = Issued(value=Secret(rest[0]), lifetime=timedelta(seconds=7200))
+            token = Token.of(issued, asked_at=CLOCK.now(), fence=lease.fence)
             return self._seen(await self._store.save(lease, token))
         # 1 ms is as good as none: the next step comes later than that.
         hold = {"release": 0, "hold": 60_000, "drop": 1}[what]
@@ -63,9 +63,11 @@ class Play:
     async def kept(self) -> object:
         return self._seen(await self._store.load(KEY))
 
-    async def _acquire(self, owner: str) -> object:
+    async def _acquire(self, owner: str, quarantine: timedelta) -> object:
         try:
-            lease = await self._store.acquire(KEY, owner=owner, ttl=timedelta(seconds=60), above=0)
+            lease = await self._store.acquire(
+                KEY, owner=owner, ttl=timedelta(seconds=60), above=0, quarantine=quarantine
+            )
         except LeaseBusy:
             return "busy"
         self._leases[owner] = lease

@@ -10,25 +10,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
+from tokend.allowance import Allowance
 from tokend.clock import SystemClock
 from tokend.errors import LeaseBusy, StoreError
-from tokend.model import Secret, Token, TokenKey
+from tokend.model import Issued, Secret, Token, TokenKey
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
 from tokend.store.redis import open_redis
 from tokend.store.sqlite import open_table
+from tokend.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tokend.refresher import Store
+    from tokend.contracts import Store
+    from tokend.model import Lease
     from tokend.store.record import Record
 
 KEY = TokenKey(app="shop", appid="wx0123456789abcdef", kind="access_token")
 OTHER = TokenKey(app="blog", appid="wxfedcba9876543210", kind="access_token")
 TTL = timedelta(seconds=30)
+QUARANTINE = Terms().quarantine
+ALLOWANCE = Allowance(pause=timedelta(seconds=60), daily=15)
 CLOCK = SystemClock()
 
 Reopen = "Callable[[], AbstractAsyncContextManager[Store]]"
@@ -67,15 +73,16 @@ async def any_store(reopen: Reopen) -> AsyncIterator[Store]:
         yield store
 
 
-def token(value: str = "92_first", *, life: float = 7200, generation: int = 0) -> Token:
-    expires_at = CLOCK.now() + timedelta(seconds=life)
-    return Token(value=Secret(value), generation=generation, expires_at=expires_at)
+def token(lease: Lease, value: str = "92_first", *, life: float = 7200) -> Token:
+    """What WeChat gave under a lease."""
+    issued = Issued(value=Secret(value), lifetime=timedelta(seconds=life))
+    return Token.of(issued, asked_at=CLOCK.now(), fence=lease.fence)
 
 
 async def keep(store: Store, value: str, key: TokenKey = KEY) -> Token:
     """A whole refresh without trouble."""
-    lease = await store.acquire(key, owner=f"for {value}", ttl=TTL, above=0)
-    kept = await store.save(lease, token(value))
+    lease = await store.acquire(key, owner=f"for {value}", ttl=TTL, above=0, quarantine=QUARANTINE)
+    kept = await store.save(lease, token(lease, value))
     await store.release(lease)
     assert kept is not None
     return kept
@@ -113,7 +120,10 @@ async def test_keys_do_not_mix(any_store: Store) -> None:
 
 
 async def test_one_of_many_who_ask_at_once_gets_the_lease(any_store: Store) -> None:
-    asked = (any_store.acquire(KEY, owner=f"{n}", ttl=TTL, above=0) for n in range(50))
+    asked = (
+        any_store.acquire(KEY, owner=f"{n}", ttl=TTL, above=0, quarantine=QUARANTINE)
+        for n in range(50)
+    )
 
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
 
@@ -122,18 +132,20 @@ async def test_one_of_many_who_ask_at_once_gets_the_lease(any_store: Store) -> N
 
 async def test_asking_again_as_the_same_owner_gives_the_same_lease(any_store: Store) -> None:
     """The answer to the first asking was lost."""
-    first = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0)
+    first = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0, quarantine=QUARANTINE)
 
-    again = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0)
+    again = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0, quarantine=QUARANTINE)
 
     assert again == first
 
 
 async def test_a_lease_runs_out(any_store: Store) -> None:
-    await any_store.acquire(KEY, owner="dies", ttl=timedelta(milliseconds=30), above=0)
+    await any_store.acquire(
+        KEY, owner="dies", ttl=timedelta(milliseconds=30), above=0, quarantine=QUARANTINE
+    )
     await asyncio.sleep(0.06)
 
-    lease = await any_store.acquire(KEY, owner="lives", ttl=TTL, above=0)
+    lease = await any_store.acquire(KEY, owner="lives", ttl=TTL, above=0, quarantine=QUARANTINE)
 
     assert lease.owner == "lives"
 
@@ -141,7 +153,7 @@ async def test_a_lease_runs_out(any_store: Store) -> None:
 async def test_fences_grow(any_store: Store) -> None:
     fences = []
     for n in range(5):
-        lease = await any_store.acquire(KEY, owner=f"{n}", ttl=TTL, above=0)
+        lease = await any_store.acquire(KEY, owner=f"{n}", ttl=TTL, above=0, quarantine=QUARANTINE)
         fences.append(lease.fence)
         await any_store.release(lease)
 
@@ -152,15 +164,15 @@ async def test_a_fence_is_greater_than_what_the_node_has_seen(any_store: Store) 
     """The store may have lost its last writes, and its clock may be behind."""
     seen = 8_000_000_000_000_000
 
-    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=seen)
+    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=seen, quarantine=QUARANTINE)
 
     assert lease.fence == seen + 1
 
 
 async def test_the_generation_of_a_value_is_the_fence_it_came_under(any_store: Store) -> None:
-    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0)
+    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0, quarantine=QUARANTINE)
 
-    kept = await any_store.save(lease, token())
+    kept = await any_store.save(lease, token(lease))
 
     assert kept is not None
     assert kept.generation == lease.fence
@@ -170,9 +182,9 @@ async def test_the_same_value_keeps_its_generation_and_gets_the_newer_expiry(
     any_store: Store,
 ) -> None:
     first = await keep(any_store, "92_same")
-    lease = await any_store.acquire(KEY, owner="again", ttl=TTL, above=0)
+    lease = await any_store.acquire(KEY, owner="again", ttl=TTL, above=0, quarantine=QUARANTINE)
 
-    kept = await any_store.save(lease, token("92_same", life=600))
+    kept = await any_store.save(lease, token(lease, "92_same", life=600))
 
     assert kept is not None
     assert kept.generation == first.generation
@@ -182,10 +194,10 @@ async def test_the_same_value_keeps_its_generation_and_gets_the_newer_expiry(
 
 async def test_saving_twice_is_saving_once(any_store: Store) -> None:
     """The answer to the first save was lost."""
-    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0)
-    first = await any_store.save(lease, token())
+    lease = await any_store.acquire(KEY, owner="one", ttl=TTL, above=0, quarantine=QUARANTINE)
+    first = await any_store.save(lease, token(lease))
 
-    again = await any_store.save(lease, token())
+    again = await any_store.save(lease, token(lease))
 
     assert again is not None
     assert first is not None
@@ -194,11 +206,13 @@ async def test_saving_twice_is_saving_once(any_store: Store) -> None:
 
 async def test_an_overtaken_fence_is_refused_and_the_winner_marked(any_store: Store) -> None:
     """WeChat may have served the slow one last: then the winner's value is dead."""
-    slow = await any_store.acquire(KEY, owner="slow", ttl=timedelta(milliseconds=30), above=0)
+    slow = await any_store.acquire(
+        KEY, owner="slow", ttl=timedelta(milliseconds=30), above=0, quarantine=QUARANTINE
+    )
     await asyncio.sleep(0.06)
     winner = await keep(any_store, "92_winner")
 
-    refused = await any_store.save(slow, token("92_slow"))
+    refused = await any_store.save(slow, token(slow, "92_slow"))
 
     loaded = await any_store.load(KEY)
     assert refused is None
@@ -209,10 +223,12 @@ async def test_an_overtaken_fence_is_refused_and_the_winner_marked(any_store: St
 
 async def test_two_nodes_that_got_the_same_value_agree(any_store: Store) -> None:
     """stable_token gives everybody the same one: nothing to suspect."""
-    slow = await any_store.acquire(KEY, owner="slow", ttl=timedelta(milliseconds=30), above=0)
+    slow = await any_store.acquire(
+        KEY, owner="slow", ttl=timedelta(milliseconds=30), above=0, quarantine=QUARANTINE
+    )
     await asyncio.sleep(0.06)
     await keep(any_store, "92_same")
-    await any_store.save(slow, token("92_same"))
+    await any_store.save(slow, token(slow, "92_same"))
 
     await keep(any_store, "92_same")
 
@@ -222,10 +238,12 @@ async def test_two_nodes_that_got_the_same_value_agree(any_store: Store) -> None
 
 
 async def test_a_value_saved_after_the_lease_was_lost_is_suspect(any_store: Store) -> None:
-    late = await any_store.acquire(KEY, owner="late", ttl=timedelta(milliseconds=30), above=0)
+    late = await any_store.acquire(
+        KEY, owner="late", ttl=timedelta(milliseconds=30), above=0, quarantine=QUARANTINE
+    )
     await asyncio.sleep(0.06)
 
-    kept = await any_store.save(late, token())
+    kept = await any_store.save(late, token(late))
 
     assert kept is not None
     assert kept.suspect
@@ -235,18 +253,20 @@ async def test_the_intent_of_a_holder_who_died_makes_the_next_value_suspect(
     any_store: Store,
 ) -> None:
     """WeChat may have given the dead one a token after all."""
-    await any_store.acquire(KEY, owner="dies", ttl=timedelta(milliseconds=30), above=0)
+    await any_store.acquire(
+        KEY, owner="dies", ttl=timedelta(milliseconds=30), above=0, quarantine=QUARANTINE
+    )
     await asyncio.sleep(0.06)
-    heir = await any_store.acquire(KEY, owner="heir", ttl=TTL, above=0)
+    heir = await any_store.acquire(KEY, owner="heir", ttl=TTL, above=0, quarantine=QUARANTINE)
 
-    kept = await any_store.save(heir, token())
+    kept = await any_store.save(heir, token(heir))
 
     assert kept is not None
     assert kept.suspect
 
 
 async def test_a_settled_intent_leaves_no_suspicion(any_store: Store) -> None:
-    refused = await any_store.acquire(KEY, owner="refused", ttl=TTL, above=0)
+    refused = await any_store.acquire(KEY, owner="refused", ttl=TTL, above=0, quarantine=QUARANTINE)
     await any_store.release(refused)
 
     kept = await keep(any_store, "92_next")
@@ -255,22 +275,24 @@ async def test_a_settled_intent_leaves_no_suspicion(any_store: Store) -> None:
 
 
 async def test_a_held_lease_keeps_everybody_out(any_store: Store) -> None:
-    unclear = await any_store.acquire(KEY, owner="unclear", ttl=TTL, above=0)
+    unclear = await any_store.acquire(KEY, owner="unclear", ttl=TTL, above=0, quarantine=QUARANTINE)
     await any_store.release(unclear, hold=timedelta(seconds=90))
 
     with pytest.raises(LeaseBusy):
-        await any_store.acquire(KEY, owner="next", ttl=TTL, above=0)
+        await any_store.acquire(KEY, owner="next", ttl=TTL, above=0, quarantine=QUARANTINE)
 
 
 async def test_releasing_a_lost_lease_does_not_free_the_next_ones(any_store: Store) -> None:
-    lost = await any_store.acquire(KEY, owner="lost", ttl=timedelta(milliseconds=30), above=0)
+    lost = await any_store.acquire(
+        KEY, owner="lost", ttl=timedelta(milliseconds=30), above=0, quarantine=QUARANTINE
+    )
     await asyncio.sleep(0.06)
-    await any_store.acquire(KEY, owner="next", ttl=TTL, above=0)
+    await any_store.acquire(KEY, owner="next", ttl=TTL, above=0, quarantine=QUARANTINE)
 
     await any_store.release(lost)
 
     with pytest.raises(LeaseBusy):
-        await any_store.acquire(KEY, owner="third", ttl=TTL, above=0)
+        await any_store.acquire(KEY, owner="third", ttl=TTL, above=0, quarantine=QUARANTINE)
 
 
 async def test_changes_tell_what_was_saved_since(any_store: Store) -> None:
@@ -292,11 +314,10 @@ async def test_changes_of_nothing_are_nothing(any_store: Store) -> None:
 async def test_a_wall_clock_set_back_gives_a_kept_token_no_more_life(clock, tmp_path) -> None:
     async with open_table(tmp_path / "tokend.db") as file:
         store = LocalStore(file, clock)
-        lease = await store.acquire(KEY, owner="one", ttl=TTL, above=0)
+        lease = await store.acquire(KEY, owner="one", ttl=TTL, above=0, quarantine=QUARANTINE)
         life = timedelta(seconds=7200)
-        await store.save(
-            lease, Token(value=Secret("92_x"), generation=0, expires_at=clock.now() + life)
-        )
+        issued = Issued(value=Secret("92_x"), lifetime=life)
+        await store.save(lease, Token.of(issued, asked_at=clock.now(), fence=lease.fence))
 
         clock.jump_wall(timedelta(hours=-5))
         loaded = await store.load(KEY)
@@ -308,10 +329,10 @@ async def test_a_wall_clock_set_back_gives_a_kept_token_no_more_life(clock, tmp_
 async def test_a_lease_from_a_clock_far_ahead_does_not_hold_for_ever(clock) -> None:
     store = LocalStore(MemoryTable(), clock)
     clock.jump_wall(timedelta(days=400))
-    await store.acquire(KEY, owner="ahead", ttl=TTL, above=0)
+    await store.acquire(KEY, owner="ahead", ttl=TTL, above=0, quarantine=QUARANTINE)
     clock.jump_wall(timedelta(days=-400))
 
-    lease = await store.acquire(KEY, owner="now", ttl=TTL, above=0)
+    lease = await store.acquire(KEY, owner="now", ttl=TTL, above=0, quarantine=QUARANTINE)
 
     assert lease.owner == "now"
 
@@ -371,18 +392,96 @@ async def test_a_redis_that_is_away_is_a_store_error_without_delay(tmp_path: Pat
             await store.load(KEY)
 
 
-async def test_a_foreign_value_in_redis_is_an_error_that_does_not_show_it(
-    redis_socket: Path,
+def redis_name(part: str) -> str:
+    return f"tokend:{{{KEY.record}}}:{part}"
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        ("set", redis_name("token"), "canary"),
+        ("rpush", redis_name("token"), "canary"),
+        ("hset", redis_name("token"), "value", "canary"),
+        ("hset", redis_name("token"), "fence", "canary"),
+        ("hset", redis_name("token"), "stored_at", "canary"),
+    ],
+    ids=["text", "list", "half a record", "no number", "no time"],
+)
+async def test_a_record_of_somebody_else_counts_as_none_and_is_put_aside(
+    redis_socket: Path, foreign: tuple[str, ...]
 ) -> None:
-    async with Redis(unix_socket_path=str(redis_socket)) as client:
+    async with (
+        Redis(unix_socket_path=str(redis_socket), decode_responses=True) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
         await client.flushall()
-        await client.hset(
-            f"tokend:{{{KEY.record}}}:token",
-            mapping={"value": "x", "generation": "gen-canary", "expires_at": "1", "suspect": "0"},
-        )
+        await client.execute_command(*foreign)
+        with capture_logs() as logs:
+            found = await store.load(KEY)
+            kept = await keep(store, "92_new")
+        loaded = await store.load(KEY)
+        aside = await client.type(redis_name("unreadable"))
 
-    async with open_redis(f"unix://{redis_socket}", CLOCK) as store:
-        with pytest.raises(StoreError) as caught:
-            await store.load(KEY)
+    assert found is None
+    assert loaded is not None
+    assert loaded.generation == kept.generation
+    assert aside != "none"
+    assert {"event": "not_of_tokend", "what": "record"}.items() <= logs[-1].items()
+    assert "canary" not in str(logs)
 
-    assert str(caught.value) == "redis: a record that tokend did not write"
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        ("set", redis_name("lease"), "somebody"),
+        ("set", redis_name("lease"), "somebody", "ex", "86400"),
+        ("rpush", redis_name("lease"), "somebody"),
+        ("set", redis_name("fence"), "canary"),
+        ("rpush", redis_name("fence"), "canary"),
+        ("rpush", redis_name("budget"), "canary"),
+    ],
+    ids=["for ever", "for a day", "list", "fence", "fence list", "budget"],
+)
+async def test_what_somebody_else_left_keeps_nobody_from_refreshing(
+    redis_socket: Path, foreign: tuple[str, ...]
+) -> None:
+    async with (
+        Redis(unix_socket_path=str(redis_socket), decode_responses=True) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
+        await client.flushall()
+        await client.execute_command(*foreign)
+        first, second = await keep(store, "92_one"), await keep(store, "92_two")
+        wait = await store.spend(KEY, ALLOWANCE)
+
+    assert not first.suspect
+    assert second.generation > first.generation
+    assert not wait
+
+
+# The budget
+
+
+async def test_costly_calls_are_counted_by_all_nodes_together(reopen: Reopen) -> None:
+    async with reopen() as one, reopen() as other:
+        waits = [await node.spend(KEY, ALLOWANCE) for node in (one, other, one)]
+        of_another_key = await other.spend(OTHER, ALLOWANCE)
+
+    assert not waits[0]
+    assert all(timedelta(seconds=55) < wait <= ALLOWANCE.pause for wait in waits[1:])
+    assert not of_another_key
+
+
+async def test_only_so_many_costly_calls_a_day_are_granted_and_more_to_an_operator(
+    any_store: Store,
+) -> None:
+    automatic = Allowance(pause=timedelta(0), daily=3)
+    operator = Allowance(pause=timedelta(0), daily=5)
+
+    waits = [await any_store.spend(KEY, automatic) for _ in range(5)]
+    of_operator = [await any_store.spend(KEY, operator) for _ in range(3)]
+
+    assert not any(waits[:3])
+    assert all(timedelta(hours=23) < wait <= timedelta(days=1) for wait in waits[3:])
+    assert not any(of_operator[:2])
+    assert of_operator[2] > timedelta(hours=23)

@@ -9,15 +9,19 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
-from tokend.daemon import PACES, source
+from tokend.breaker import APP_LIMITS, Breaker
+from tokend.budget import Budget
+from tokend.fleet import source
 from tokend.keeper import Keeper
 from tokend.model import App, Secret, TokenKey
+from tokend.policy import PACES
 from tokend.refresher import Refresher
 from tokend.schedule import Schedule
 from tokend.simulator.account import Account
 from tokend.simulator.world import World
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
+from tokend.terms import Terms
 from tokend.wechat import recipes
 
 if TYPE_CHECKING:
@@ -29,6 +33,10 @@ APPID = "wx0123456789abcdef"
 SECRET = "canary-app-secret"
 APP = App(name="shop", appid=APPID, secret=Secret(SECRET))
 KEY = TokenKey(app="shop", appid=APPID, kind="access_token")
+
+
+# So that a test sees the calls it is about, and no others.
+NO_RECONCILE = Terms(reconcile=timedelta(0))
 
 
 class DirectTransport:
@@ -71,8 +79,11 @@ class DirectTransport:
 class Scene:
     """The world, and what nodes are made of."""
 
-    def __init__(self, clock: ManualClock, *, method: str = "stable_token") -> None:
+    def __init__(
+        self, clock: ManualClock, *, method: str = "stable_token", terms: Terms = NO_RECONCILE
+    ) -> None:
         self.clock = clock
+        self.terms = terms
         self.method = method
         self.account = Account(appid=APPID, secret=SECRET, random=Random(1))
         self.world = World([self.account], Random(2))
@@ -83,15 +94,12 @@ class Scene:
     def node(self, *, ahead: float = 300) -> tuple[Keeper, Schedule]:
         """A keeper of the app as one node has it, planned but not yet looked after."""
         schedule = Schedule(self.clock)
+        store = LocalStore(self.table, self.clock)
         keeper = Keeper(
             KEY,
-            Refresher(
-                KEY,
-                source(recipes.ACCESS_TOKEN[self.method], APP, self.wechat),
-                LocalStore(self.table, self.clock),
-                self.clock,
-            ),
-            pace=PACES[self.method](timedelta(seconds=ahead)),
+            self.refresher(store),
+            Budget(KEY, store, self.terms, self.clock),
+            pace=PACES[self.method](timedelta(seconds=ahead), self.terms),
             clock=self.clock,
             spawn=self._spawn,
             on_plan=schedule.plan,
@@ -99,6 +107,16 @@ class Scene:
         )
         schedule.plan(keeper)
         return keeper, schedule
+
+    def refresher(self, store: LocalStore) -> Refresher:
+        return Refresher(
+            KEY,
+            source(recipes.ACCESS_TOKEN[self.method], APP, self.wechat),
+            store,
+            terms=self.terms,
+            breakers=[Breaker("shop", APP_LIMITS, self.clock)],
+            clock=self.clock,
+        )
 
     def is_valid(self, keeper: Keeper) -> bool:
         """Ask WeChat's ledger about what the node serves now."""

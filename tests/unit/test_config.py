@@ -51,7 +51,7 @@ def test_the_smallest_file_gets_defaults_for_production(folder: Path) -> None:
     assert config.store.url == "sqlite:///var/lib/tokend/tokend.db"
     assert config.wechat.url == "https://api.weixin.qq.com"
     assert config.apps["shop"].method == "stable_token"
-    assert config.apps["shop"].ahead == timedelta(seconds=300)
+    assert config.apps["shop"].pace.ahead == timedelta(seconds=300)
     assert config.apps["shop"].app.secret == Secret(APP_SECRET)
     assert config.clients == {}
     assert config.warnings == ()

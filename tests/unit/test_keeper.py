@@ -22,6 +22,7 @@ from tokend.errors import (
 )
 from tokend.model import Secret, State
 from tokend.store.local import LocalStore
+from tokend.terms import Terms
 
 if TYPE_CHECKING:
     from kit.clock import ManualClock
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tokend.model import Lease, TokenKey
     from tokend.schedule import Schedule
 
+QUARANTINE = Terms().quarantine
 PATIENCE = timedelta(seconds=5)
 
 
@@ -617,7 +619,10 @@ async def test_a_token_is_served_from_memory_while_the_store_is_away(
         raise StoreError("away")
 
     monkeypatch.setattr(LocalStore, "save", away)
-    outcome = await keeper.refresh(rejected=None)
+    refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+    await settle()
+    await scene.clock.advance(1)
+    outcome = await refreshing
 
     assert outcome.refreshed
     assert scene.is_valid(keeper)
@@ -650,10 +655,13 @@ async def test_a_token_that_could_not_be_stored_leaves_its_intent(
 
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "save", away)
-        await keeper.refresh(rejected=None)
+        refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+        await settle()
+        await classic.clock.advance(1)
+        await refreshing
     await classic.clock.advance(31)
     lease = await LocalStore(classic.table, classic.clock).acquire(
-        keeper.key, owner="heir", ttl=timedelta(seconds=30), above=0
+        keeper.key, owner="heir", ttl=timedelta(seconds=30), above=0, quarantine=QUARANTINE
     )
     loaded = await LocalStore(classic.table, classic.clock).load(lease.key)
 
@@ -666,7 +674,7 @@ def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object, **__: object) -> None:
         raise StoreError("away")
 
-    for step in ("load", "acquire", "save", "release"):
+    for step in ("load", "acquire", "save", "release", "spend"):
         monkeypatch.setattr(LocalStore, step, away)
 
 
@@ -747,7 +755,9 @@ async def test_generations_grow_with_every_new_value(scene: Scene) -> None:
 async def test_a_lease_that_never_comes_free_is_no_failure_of_the_key(scene: Scene) -> None:
     keeper, schedule = scene.node()
     store = LocalStore(scene.table, scene.clock)
-    await store.acquire(keeper.key, owner="another", ttl=timedelta(seconds=500), above=0)
+    await store.acquire(
+        keeper.key, owner="another", ttl=timedelta(seconds=500), above=0, quarantine=QUARANTINE
+    )
 
     await live(scene, schedule, 120)
 

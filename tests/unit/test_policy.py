@@ -22,11 +22,12 @@ from tokend.errors import (
     UpstreamUnreachable,
 )
 from tokend.model import Secret, Token
+from tokend.terms import Terms
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
-STABLE = policy.stable_pace(timedelta(seconds=300))
-CLASSIC = policy.classic_pace(timedelta(seconds=300))
-EARLY_CLASSIC = policy.classic_pace(timedelta(seconds=900))
+STABLE = policy.stable_pace(timedelta(seconds=300), Terms())
+CLASSIC = policy.classic_pace(timedelta(seconds=300), Terms())
+EARLY_CLASSIC = policy.classic_pace(timedelta(seconds=900), Terms())
 PLENTY = timedelta(seconds=7000)
 
 draws = st.floats(min_value=0, max_value=1)
@@ -35,7 +36,7 @@ failures = st.integers(min_value=1, max_value=10_000)
 
 
 def token(life: timedelta) -> Token:
-    return Token(value=Secret("92_x"), generation=1, expires_at=NOW + life)
+    return Token(value=Secret("92_x"), generation=1, fence=1, expires_at=NOW + life)
 
 
 def refused(kind: type[UpstreamRefused]) -> UpstreamRefused:
@@ -124,7 +125,7 @@ def test_each_class_of_error_has_its_own_clock(
 def test_tries_follow_faster_while_little_life_is_left(
     pace: policy.Pace, remaining: float, cap: float
 ) -> None:
-    row = policy.backoff(UpstreamUnclear("x"), pace, remaining=timedelta(seconds=remaining))
+    row = policy.backoff(UpstreamUnreachable("x"), pace, remaining=timedelta(seconds=remaining))
 
     assert row.wait(1000, draw=1) == timedelta(seconds=cap)
 
@@ -152,7 +153,7 @@ def test_after_the_same_answer_it_asks_again_inside_the_window(
 ) -> None:
     kept, now = token(life), NOW + passed
 
-    again = policy.again_at(kept, STABLE, now)
+    again = policy.again_at(kept, STABLE, now, answers=1)
 
     assert again >= now + timedelta(seconds=5)
     assert again >= kept.expires_at - timedelta(seconds=295)

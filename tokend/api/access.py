@@ -33,8 +33,13 @@ class Access:
     """
 
     def __init__(self, clients: Iterable[Client], *, hosts: Iterable[str] = ()) -> None:
-        self._clients = {client.key_sha256: client for client in clients}
+        self._clients: dict[str, Client] = {}
         self._hosts = {"localhost", *hosts}
+        self.change(clients)
+
+    def change(self, clients: Iterable[Client]) -> None:
+        """From now on these and no others."""
+        self._clients = {client.key_sha256: client for client in clients}
 
     def client(self, request: web.Request) -> Client:
         """The caller. Raises ``Unauthorized``."""

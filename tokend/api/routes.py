@@ -16,7 +16,7 @@ from tokend.errors import Forbidden, NotReady, UnknownKey
 from tokend.model import Permission, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp.typedefs import Handler
 
@@ -34,9 +34,18 @@ _REFRESH_PATIENCE = timedelta(seconds=20)
 _SERVED = {State.FRESH, State.STALE, State.SUSPECT}
 
 
-def make_app(keepers: Mapping[str, Keeper], access: Access, clock: Clock) -> web.Application:
-    """The API over *keepers*, by their keys (``shop/access_token``)."""
-    routes = Routes(keepers, access, clock)
+def make_app(
+    keepers: Mapping[str, Keeper],
+    access: Access,
+    clock: Clock,
+    *,
+    mistakes: Callable[[], Sequence[str]] = tuple,
+) -> web.Application:
+    """The API over *keepers*, by their keys (``shop/access_token``).
+
+    *mistakes* tells why the configuration that is on disk is not the one in force.
+    """
+    routes = Routes(keepers, access, clock, mistakes)
     app = web.Application(
         middlewares=[problems, routes.refuse_browsers], client_max_size=wire.LONGEST_BODY
     )
@@ -51,10 +60,17 @@ def make_app(keepers: Mapping[str, Keeper], access: Access, clock: Clock) -> web
 class Routes:
     """The handlers."""
 
-    def __init__(self, keepers: Mapping[str, Keeper], access: Access, clock: Clock) -> None:
+    def __init__(
+        self,
+        keepers: Mapping[str, Keeper],
+        access: Access,
+        clock: Clock,
+        mistakes: Callable[[], Sequence[str]],
+    ) -> None:
         self._keepers = keepers
         self._access = access
         self._clock = clock
+        self._mistakes = mistakes
 
     @web.middleware
     async def refuse_browsers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -112,7 +128,7 @@ class Routes:
             for keeper in self._keepers.values()
             if client.may(Permission.STATUS, keeper.key.app)
         ]
-        return web.json_response({"keys": keys})
+        return web.json_response({"keys": keys, "configuration_mistakes": list(self._mistakes())})
 
     async def healthz(self, _: web.Request) -> web.Response:
         """The process is alive and its event loop turns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,11 @@ _path = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path)
 @click.command
 @_path
 def serve(path: Path) -> None:
-    """Run tokend with the configuration file CONFIG, until SIGTERM or Ctrl-C."""
+    """Run tokend with the configuration file CONFIG, until it is ended; SIGHUP reads it again."""
     settings = load(path)
     logs.configure(settings.log.level)
-    run(daemon.serve(settings, SystemClock()))
+    read = partial(config.load, path, environ=os.environ)
+    run(daemon.serve(settings, SystemClock(), read=read))
 
 
 @click.command

@@ -34,10 +34,15 @@ def status(
         if as_json:
             click.echo(answer)
             return
-        click.echo((_CLEAR if watch else "") + _table(json.loads(answer)["keys"]))
+        click.echo((_CLEAR if watch else "") + _page(json.loads(answer)))
         if not watch:
             return
         time.sleep(_WATCH_SECONDS)
+
+
+def _page(answer: dict[str, Any]) -> str:
+    mistakes = [f"not in force: {mistake}" for mistake in answer["configuration_mistakes"]]
+    return "\n".join([_table(answer["keys"]), *([""] if mistakes else []), *mistakes])
 
 
 def _table(keys: list[dict[str, Any]]) -> str:

@@ -19,12 +19,15 @@ from tokend.config.settings import (
     AppSettings,
     ClientSettings,
     LogSettings,
+    RefreshSettings,
     ServerSettings,
     StoreSettings,
     WechatSettings,
 )
 from tokend.errors import ConfigError
 from tokend.model import App, Client, Secret
+from tokend.policy import PACES, Pace
+from tokend.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,11 +40,11 @@ _Settings = TypeVar("_Settings", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppConfig:
-    """One account: what it is, and how its token is got."""
+    """One account: what it is, how its token is got, and when."""
 
     app: App
     method: str
-    ahead: timedelta
+    pace: Pace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,7 @@ class Config:
     store_password: Secret | None
     wechat: WechatSettings
     log: LogSettings
+    terms: Terms
     apps: Mapping[str, AppConfig]
     clients: Mapping[str, Client]
     warnings: tuple[str, ...]
@@ -100,7 +104,8 @@ class _Reading:
         store = self._section("store", StoreSettings)
         wechat = self._section("wechat", WechatSettings)
         log = self._section("log", LogSettings)
-        apps = self._apps()
+        terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
+        apps = self._apps(terms)
         clients = self._clients()
         password = self._password(store)
         self.mistakes += _unreachable(server)
@@ -113,6 +118,7 @@ class _Reading:
             store_password=password,
             wechat=wechat,
             log=log,
+            terms=terms,
             apps=apps,
             clients=clients,
             warnings=tuple(self._files.warnings),
@@ -142,7 +148,29 @@ class _Reading:
             self.mistakes += mistakes.of_section(error, model, place)
             return None
 
-    def _apps(self) -> dict[str, AppConfig]:
+    def _terms(
+        self,
+        refresh: RefreshSettings | None,
+        store: StoreSettings | None,
+        wechat: WechatSettings | None,
+    ) -> Terms:
+        if not (refresh and store and wechat):
+            return Terms()
+        terms = Terms(
+            call=wechat.timeout,
+            step=timedelta(seconds=store.timeout_seconds),
+            lease=timedelta(seconds=refresh.lease_seconds),
+            quarantine=timedelta(seconds=refresh.quarantine_seconds),
+            reconcile=timedelta(seconds=refresh.reconcile_seconds),
+            pause=timedelta(seconds=refresh.pause_seconds),
+            daily=refresh.daily_limit,
+            reserve=refresh.operator_reserve,
+            mints_alone=refresh.standalone_minter,
+        )
+        self.mistakes += terms.broken()
+        return terms
+
+    def _apps(self, terms: Terms) -> dict[str, AppConfig]:
         if not self._content.get("apps"):
             self.mistakes.append("apps: at least one is required, as in [apps.shop]")
         apps: dict[str, AppConfig] = {}
@@ -151,12 +179,14 @@ class _Reading:
             owner = owners.setdefault(settings.appid, name)
             if owner != name:
                 self.mistakes.append(f"apps.{name}.appid: is that of apps.{owner} too")
+            pace = PACES[settings.method](timedelta(seconds=settings.ahead_seconds), terms)
+            self.mistakes += _too_late(name, settings, pace, terms)
             secret = self._app_secret(name, settings)
             if secret:
                 apps[name] = AppConfig(
                     app=App(name=name, appid=settings.appid, secret=secret),
                     method=settings.method,
-                    ahead=timedelta(seconds=settings.ahead_seconds),
+                    pace=pace,
                 )
         return apps
 
@@ -218,6 +248,16 @@ class _Reading:
                     "reaches it could read every token; add a client with 'tokend key CLIENT', "
                     "or listen on 127.0.0.1"
                 )
+
+
+def _too_late(name: str, settings: AppSettings, pace: Pace, terms: Terms) -> Iterator[str]:
+    if pace.latest < terms.takeover:
+        jitter, takeover = pace.jitter_to.seconds, terms.takeover.total_seconds()
+        yield (
+            f"apps.{name}.ahead_seconds ({settings.ahead_seconds}) must be at least "
+            f"{jitter + takeover:g}: the {jitter} s of jitter, and refresh.lease_seconds + "
+            f"wechat.timeout_seconds + 3 ({takeover:g}) for another node to take over"
+        )
 
 
 def _unreachable(server: ServerSettings | None) -> Iterator[str]:

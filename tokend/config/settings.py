@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    field_validator,
     model_validator,
 )
 
@@ -28,6 +29,8 @@ _REDIS = {"redis", "rediss", "unix"}
 # WeChat gives a new stable_token only in the last 300 s of the old one.
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
 _STABLE_WINDOW = 300
+
+_SHORTEST_RECONCILE = 30
 
 
 class Address(NamedTuple):
@@ -188,12 +191,32 @@ class StoreSettings(_Section):
     url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///var/lib/tokend/tokend.db"
     username: str = ""
     password_file: str = ""
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=5)] = 1
 
     @model_validator(mode="after")
     def _check_login(self) -> StoreSettings:
         if (self.password_file or self.username) and urlsplit(self.url).scheme not in _REDIS:
             raise ValueError("username and password_file are for Redis, which url is not")
         return self
+
+
+class RefreshSettings(_Section):
+    """How nodes share the work, and what may be spent on what nobody planned."""
+
+    lease_seconds: Annotated[float, Field(ge=5, le=60)] = 30
+    quarantine_seconds: Annotated[float, Field(ge=5, le=240)] = 90
+    reconcile_seconds: Annotated[float, Field(ge=0, le=3600)] = 240
+    pause_seconds: Annotated[int, Field(ge=60, le=3600)] = 60
+    daily_limit: Annotated[int, Field(ge=1, le=20)] = 15
+    operator_reserve: Annotated[int, Field(ge=0, le=20)] = 5
+    standalone_minter: bool = False
+
+    @field_validator("reconcile_seconds")
+    @classmethod
+    def _check_reconcile(cls, seconds: float) -> float:
+        if 0 < seconds < _SHORTEST_RECONCILE:
+            raise ValueError(f"0 (never), or at least {_SHORTEST_RECONCILE}")
+        return seconds
 
 
 class WechatSettings(_Section):
@@ -248,6 +271,7 @@ class ClientSettings(_Section):
 SECTIONS: dict[str, type[_Section]] = {
     "server": ServerSettings,
     "store": StoreSettings,
+    "refresh": RefreshSettings,
     "wechat": WechatSettings,
     "log": LogSettings,
 }

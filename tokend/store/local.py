@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +14,7 @@ from tokend.store import record as rules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tokend.allowance import Allowance
     from tokend.clock import Clock
     from tokend.model import TokenKey
     from tokend.store.record import Record
@@ -43,10 +46,17 @@ class LocalStore:
     async def load(self, key: TokenKey) -> Token | None:
         return self._token(await self._table.read(key.record))
 
-    async def acquire(self, key: TokenKey, *, owner: str, ttl: timedelta, above: int) -> Lease:
+    async def acquire(
+        self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
+    ) -> Lease:
         def step(record: Record) -> Record:
             return rules.acquire(
-                record, owner=owner, ttl=ttl // _MICROSECOND, above=above, now=self._now()
+                record,
+                owner=owner,
+                ttl=ttl // _MICROSECOND,
+                above=above,
+                quarantine=quarantine // _MICROSECOND,
+                now=self._now(),
             )
 
         record = await self._table.update(key.record, step)
@@ -62,6 +72,7 @@ class LocalStore:
                 record,
                 owner=lease.owner,
                 fence=lease.fence,
+                generation=token.generation,
                 value=value,
                 expires_at=_microseconds(self._clock.to_wall(token.expires_at)),
                 now=self._now(),
@@ -83,8 +94,22 @@ class LocalStore:
 
         await self._table.update(lease.key.record, step)
 
+    async def spend(self, key: TokenKey, allowance: Allowance) -> timedelta:
+        wait = 0
+
+        def step(record: Record) -> Record:
+            nonlocal wait
+            spent, wait = allowance.spend(record.spent, self._now())
+            return replace(record, spent=spent)
+
+        await self._table.update(key.record, step)
+        return wait * _MICROSECOND
+
     async def changes(self, since: int) -> Changes:
         return await self._table.changes(since)
+
+    async def woken(self) -> None:
+        await asyncio.Event().wait()
 
     def _now(self) -> int:
         return _microseconds(self._clock.wall())
@@ -98,6 +123,7 @@ class LocalStore:
         return Token(
             value=Secret(record.value),
             generation=record.generation,
+            fence=record.fence,
             expires_at=self._clock.from_wall(shown),
             suspect=record.suspect,
         )

@@ -9,6 +9,8 @@ The rules, and what they are there for:
   from the clock rather than a counter: a counter repeats numbers when a failover loses a write.
 * Acquiring leaves an *intent* in the record before WeChat is asked. If the holder dies, the next
   one finds it and knows that WeChat may have given a token nobody stored.
+* What remains silent: a node that asks WeChat after its lease was overtaken twice, and then dies.
+  The guard before the call and the quarantine after it keep that from happening.
 * Saving is refused under an overtaken fence. A different value that arrives when anybody else
   may have asked WeChat in between is kept as *suspect*: one of the two has superseded the other.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-_LONGEST_LEASE = 600 * 1_000_000
+LONGEST_LEASE = 600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +37,27 @@ class Record:
     lease_owner: str = ""
     lease_fence: int = 0
     lease_until: int = 0
+    spent: tuple[int, ...] = ()
 
     def is_leased(self, now: int) -> bool:
-        """Tell if somebody holds the lease; one that ends too late was made under a wrong clock."""
-        return bool(self.lease_owner) and now < self.lease_until <= now + _LONGEST_LEASE
+        """Tell if somebody holds the lease. One that ends too late, or never, is none of ours:
+        it was made under a wrong clock, or by somebody else.
+        """
+        return bool(self.lease_owner) and now < self.lease_until <= now + LONGEST_LEASE
 
     def shows(self) -> tuple[object, ...]:
         """What readers can see; a change of it is worth telling other nodes."""
         return (self.value, self.expires_at, self.suspect)
 
 
-def acquire(record: Record, *, owner: str, ttl: int, above: int, now: int) -> Record:
+def acquire(
+    record: Record, *, owner: str, ttl: int, above: int, quarantine: int, now: int
+) -> Record:
     """Give *owner* the lease for *ttl*, with a fence greater than *above*, unless it is taken.
 
-    Whoever asks again with the same *owner* (the answer was lost) gets the same lease again.
+    Whoever asks again with the same *owner* (the answer was lost) gets the same lease again. An
+    intent older than *quarantine* makes the kept value suspect, but not the next one: a call made
+    under it has been acted on by now.
     """
     if record.is_leased(now):
         return record
@@ -58,20 +67,31 @@ def acquire(record: Record, *, owner: str, ttl: int, above: int, now: int) -> Re
     )
     if not record.intent:
         return leased
-    return replace(leased, suspect=True, inherited=fence)
+    is_young = now - record.intent < quarantine
+    return replace(leased, suspect=True, inherited=fence if is_young else 0)
 
 
 def save(
-    record: Record, *, owner: str, fence: int, value: str, expires_at: int, now: int
+    record: Record,
+    *,
+    owner: str,
+    fence: int,
+    generation: int,
+    value: str,
+    expires_at: int,
+    now: int,
 ) -> Record:
-    """Keep *value* under *fence* unless that fence or a greater one has stored another."""
+    """Keep *value* under *fence* unless that fence or a greater one has stored another.
+
+    Its *generation* is that fence, or an older one where a lost value is restored.
+    """
     if fence <= record.fence:
         return _refuse(record, fence=fence, value=value)
     same = value == record.value
     return replace(
         record,
         value=value,
-        generation=record.generation if same else fence,
+        generation=record.generation if same else max(generation, record.generation + 1),
         fence=fence,
         expires_at=expires_at,
         stored_at=now,

@@ -8,10 +8,12 @@ not be asked for by a layer that does not know who asks, so its retries are off.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -19,15 +21,25 @@ from redis.exceptions import RedisError
 
 from tokend.errors import LeaseBusy, StoreError
 from tokend.model import Changes, Lease, Secret, Token
+from tokend.store.record import LONGEST_LEASE
+from tokend.store.wakeup import listening
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Iterator
 
+    from tokend.allowance import Allowance
     from tokend.clock import Clock
     from tokend.model import TokenKey
 
+log = structlog.get_logger()
+
 _TIMEOUT_SECONDS = 1.0
 _MILLISECOND = timedelta(milliseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
+
+SCRIPTS = ("load", "acquire", "save", "release", "spend", "announce")
+CHANNEL = "tokend:changed"
 
 # Sorted set: record name → microsecond of its last change. In a cluster it lives elsewhere than the
 # records, so it is written after them; a reader looks back a little and misses nothing.
@@ -50,61 +62,90 @@ async def open_redis(
         retry=Retry(NoBackoff(), 0),
     )
     try:
-        yield RedisStore(client, clock)
+        async with listening(client, CHANNEL) as news:
+            yield RedisStore(client, clock, news)
     finally:
         await client.aclose()
 
 
 class RedisStore:
-    """The store's contract as four scripts and a sorted set."""
+    """The store's contract as scripts, a sorted set and a channel."""
 
-    def __init__(self, client: Redis, clock: Clock) -> None:
+    def __init__(self, client: Redis, clock: Clock, news: asyncio.Event) -> None:
         self._redis = client
         self._clock = clock
-        self._load, self._acquire, self._save, self._release = (
-            client.register_script(_source(name)) for name in ("load", "acquire", "save", "release")
+        self._news = news
+        self._load, self._acquire, self._save, self._release, self._spend, self._announce = (
+            client.register_script(_source(name)) for name in SCRIPTS
         )
 
     async def load(self, key: TokenKey) -> Token | None:
         with _told():
-            kept = await self._load(keys=[_name(key, "token")])
+            kept = await self._load(keys=_names(key, "token"))
+            if kept == ["unreadable"]:
+                log.error("record_unreadable", record=key.record)
+                return None
             return self._token(*kept) if kept else None
 
-    async def acquire(self, key: TokenKey, *, owner: str, ttl: timedelta, above: int) -> Lease:
+    async def acquire(
+        self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
+    ) -> Lease:
         with _told():
-            fence = await self._acquire(
-                keys=[_name(key, part) for part in ("token", "lease", "fence")],
-                args=[owner, ttl // _MILLISECOND, above],
+            fence, swept = await self._acquire(
+                keys=_names(key, "token", "lease", "fence", "unreadable"),
+                args=[
+                    owner,
+                    ttl // _MILLISECOND,
+                    above,
+                    quarantine // _MILLISECOND,
+                    LONGEST_LEASE // 1000,
+                ],
             )
             lease = Lease(key=key, owner=owner, fence=int(fence))
+        if swept:
+            log.error("not_of_tokend", what=swept, record=key.record)
         if not lease.fence:
             raise LeaseBusy(f"{key}: another node is refreshing it")
         return lease
 
     async def save(self, lease: Lease, token: Token) -> Token | None:
-        value = token.value.reveal()
         remaining = self._clock.to_wall(token.expires_at) - self._clock.wall()
         with _told():
             kept, generation, suspect = await self._save(
-                keys=[_name(lease.key, part) for part in ("token", "lease")],
-                args=[lease.owner, lease.fence, value, remaining // _MILLISECOND],
+                keys=_names(lease.key, "token", "lease"),
+                args=[
+                    lease.owner,
+                    lease.fence,
+                    token.generation,
+                    token.value.reveal(),
+                    remaining // _MILLISECOND,
+                ],
             )
-            await self._announce(lease.key)
+            await self._announce(keys=[_CHANGES], args=[lease.key.record, CHANNEL])
         if kept != "1":
             return None
-        return Token(
-            value=token.value,
+        return replace(
+            token,
             generation=int(generation),
-            expires_at=token.expires_at,
+            fence=lease.fence,
             suspect=suspect == "1",
+            stored=True,
         )
 
     async def release(self, lease: Lease, *, hold: timedelta = timedelta(0)) -> None:
         with _told():
             await self._release(
-                keys=[_name(lease.key, part) for part in ("token", "lease")],
+                keys=_names(lease.key, "token", "lease"),
                 args=[lease.owner, lease.fence, hold // _MILLISECOND],
             )
+
+    async def spend(self, key: TokenKey, allowance: Allowance) -> timedelta:
+        with _told():
+            wait = await self._spend(
+                keys=_names(key, "budget"),
+                args=[allowance.pause // _MICROSECOND, allowance.daily],
+            )
+            return int(wait) * _MICROSECOND
 
     async def changes(self, since: int) -> Changes:
         with _told():
@@ -112,17 +153,20 @@ class RedisStore:
                 _CHANGES, max(0, since - _LOOK_BACK), "+inf", withscores=True
             )
             scores = {str(row[0]): int(row[1]) for row in rows}
-            return Changes(cursor=max(scores.values(), default=since), records=frozenset(scores))
+            return Changes(cursor=max(scores.values(), default=0), records=frozenset(scores))
 
-    async def _announce(self, key: TokenKey) -> None:
-        seconds, microseconds = await self._redis.time()
-        await self._redis.zadd(_CHANGES, {key.record: seconds * 1_000_000 + microseconds})
+    async def woken(self) -> None:
+        await self._news.wait()
+        self._news.clear()
 
-    def _token(self, value: str, generation: str, remaining: str, suspect: str) -> Token:
+    def _token(
+        self, value: str, generation: str, fence: str, remaining: str, suspect: str
+    ) -> Token:
         shown = self._clock.wall() + int(remaining) * _MILLISECOND
         return Token(
             value=Secret(value),
             generation=int(generation),
+            fence=int(fence),
             expires_at=self._clock.from_wall(shown),
             suspect=suspect == "1",
         )
@@ -132,9 +176,9 @@ def _source(script: str) -> str:
     return files("tokend.store").joinpath("lua", f"{script}.lua").read_text()
 
 
-def _name(key: TokenKey, part: str) -> str:
+def _names(key: TokenKey, *parts: str) -> list[str]:
     """With a hash tag, so that a cluster keeps the parts of one key together."""
-    return f"tokend:{{{key.record}}}:{part}"
+    return [f"tokend:{{{key.record}}}:{part}" for part in parts]
 
 
 @contextmanager

@@ -98,7 +98,8 @@ class _File:
         row = self._connection.execute(_READ, (name,)).fetchone()
         if row is None:
             return Record(), 0
-        return Record(**json.loads(row[0])), row[1]
+        fields = json.loads(row[0])
+        return Record(**{**fields, "spent": tuple(fields.get("spent", ()))}), row[1]
 
     def update(self, name: str, step: Callable[[Record], Record]) -> Record:
         with self._transaction():

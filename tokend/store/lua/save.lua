@@ -4,12 +4,13 @@
 -- KEYS[2] lease      string   tokend:{appid/kind}:lease
 -- ARGV[1] owner
 -- ARGV[2] fence
--- ARGV[3] value
--- ARGV[4] remaining  life of the value in milliseconds
+-- ARGV[3] generation  that fence, or an older one where a lost value is restored
+-- ARGV[4] value
+-- ARGV[5] remaining   life of the value in milliseconds
 -- returns {"1" if this fence's value is kept else "0", generation, "1" if suspect else "0"}
 
 local record, lease = KEYS[1], KEYS[2]
-local owner, fence, value, remaining = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local owner, fence, generation, value, remaining = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local function number(field)
   return tonumber(redis.call('HGET', record, field) or '0')
@@ -54,7 +55,8 @@ local doubtful = number('stored_at') > my_fence
 local suspect = (not same and doubtful) and '1' or '0'
 
 if not same then
-  redis.call('HSET', record, 'generation', fence)
+  local grown = math.max(tonumber(generation), number('generation') + 1)
+  redis.call('HSET', record, 'generation', string.format('%.0f', grown))
 end
 redis.call('HSET', record,
   'value', value,

@@ -1,0 +1,73 @@
+"""What the core needs of the edges: a source of credentials, and a store to keep them in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from tokend.model import Changes, Issued, Lease, Token, TokenKey
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from tokend.allowance import Allowance
+
+Issue: TypeAlias = Callable[[], Awaitable[Issued]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Two ways to be issued a credential, both raising only ``UpstreamError``.
+
+    *current* gives the one there is, or the next when its time has come; *new* always gives
+    another one and ends the life of the one before. One function for both: asking is never free.
+    """
+
+    current: Issue
+    new: Issue
+
+    @property
+    def is_idempotent(self) -> bool:
+        return self.current is not self.new
+
+
+class Store(Protocol):
+    """What is kept between restarts and shared by nodes. All raise ``StoreError`` in trouble."""
+
+    async def load(self, key: TokenKey) -> Token | None:
+        """The kept token, expired or not; a record that cannot be read is none."""
+
+    async def acquire(
+        self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
+    ) -> Lease:
+        """The lease for *ttl*, with a fence greater than *above* and than any before it.
+
+        Leaves the intent. One left by somebody else less than *quarantine* ago, and not settled,
+        makes what is saved under this lease suspect. Asking again as the same *owner* gives the
+        same lease. ``LeaseBusy`` if another owner has it.
+        """
+
+    async def save(self, lease: Lease, token: Token) -> Token | None:
+        """Keep *token* and return it as it is kept; None if a later fence has stored.
+
+        A value that was kept already keeps its generation. Harmless to repeat.
+        """
+
+    async def release(self, lease: Lease, *, hold: timedelta = ...) -> None:
+        """Settle the intent and give the lease back; or *hold* it so long, the intent unsettled."""
+
+    async def spend(self, key: TokenKey, allowance: Allowance) -> timedelta:
+        """Count a costly call if *allowance* has room for it, and return nothing; else the wait.
+
+        All nodes count together.
+        """
+
+    async def changes(self, since: int) -> Changes:
+        """Which records changed after the cursor *since* (0: all). May repeat, must not miss.
+
+        A cursor smaller than *since* means that the store has lost what it knew.
+        """
+
+    async def woken(self) -> None:
+        """Return soon after another node has changed something; or never, so do not rely on it."""

@@ -1,0 +1,63 @@
+"""SIGHUP: the file is read again, and counts as a whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tokend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokend.config import Config
+
+log = structlog.get_logger()
+
+# What sockets, connections and running refreshes are made of. It takes a restart, in which no
+# token is lost and WeChat is asked nothing.
+_FIXED: dict[str, Callable[[Config], object]] = {
+    "server": lambda config: config.server,
+    "store": lambda config: (config.store, config.store_password),
+    "wechat": lambda config: config.wechat,
+    "refresh": lambda config: config.terms,
+}
+
+
+class Reload:
+    """*mistakes* are those of the last reading; the configuration before it is still in force."""
+
+    def __init__(
+        self, active: Config, read: Callable[[], Config], apply: Callable[[Config], None]
+    ) -> None:
+        self._active = active
+        self._read = read
+        self._apply = apply
+        self.mistakes: tuple[str, ...] = ()
+
+    async def run(self, asked: asyncio.Event) -> None:
+        """Until cancelled. Asked often at once, it reads once."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Read in a thread, because disks hang; apply in one step, between those of refreshes."""
+        try:
+            config = await asyncio.to_thread(self._read)
+            self._refuse_fixed(config)
+        except ConfigError as error:
+            self.mistakes = error.mistakes
+            log.warning("reload_refused", mistakes=error.mistakes)
+            return
+        self._apply(config)
+        self._active, self.mistakes = config, ()
+        log.info("reloaded", apps=len(config.apps), clients=len(config.clients))
+
+    def _refuse_fixed(self, config: Config) -> None:
+        changed = [name for name, of in _FIXED.items() if of(config) != of(self._active)]
+        if changed:
+            raise ConfigError([f"{name}: a change here needs a restart" for name in changed])
