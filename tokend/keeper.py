@@ -46,7 +46,7 @@ _SECOND = timedelta(seconds=1)
 class Keeper:
     """Keeps the token of one key.
 
-    *spawn* starts a task and owns it; *on_plan* is told whenever ``next_refresh_at`` has changed.
+    *spawn* starts a task and owns it; *on_plan* is told whenever ``next_at`` has changed.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Keeper:
             token=self._token,
             expires_in=self._remaining(now),
             refreshing=self._flight is not None,
-            next_refresh_in=max(self.next_refresh_at - now, _NO_TIME),
+            next_refresh_in=max(self._plan.refresh_at - now, _NO_TIME),
             failures=self._plan.failures,
             error=self._plan.error,
         )
@@ -123,7 +123,7 @@ class Keeper:
     # What is planned
 
     @property
-    def next_refresh_at(self) -> datetime:
+    def next_at(self) -> datetime:
         """When ``refresh_if_due`` will next have something to do."""
         return self._plan.next_at
 
@@ -269,7 +269,7 @@ class Keeper:
             error=str(error),
             advice=error.advice if isinstance(error, UpstreamRefused) else None,
             failures=self._plan.failures,
-            next_refresh_in=_seconds(self.next_refresh_at - now),
+            next_refresh_in=_seconds(self._plan.refresh_at - now),
             expires_in=_seconds(self._remaining(now)),
         )
 
@@ -294,7 +294,7 @@ class Keeper:
         why = f": {self._plan.error}" if self._plan.error else ""
         return NotReady(
             f"{self.key}: the token is {self._state(now)}{why}",
-            retry_after=max(self.next_refresh_at - now, _SECOND),
+            retry_after=max(self._plan.refresh_at - now, _SECOND),
             cause=self._plan.error,
         )
 
@@ -305,7 +305,7 @@ class Keeper:
             "generation": token.generation,
             "token": token.value.fingerprint,
             "expires_in": _seconds(token.remaining(now)),
-            "next_refresh_in": _seconds(self.next_refresh_at - now),
+            "next_refresh_in": _seconds(self._plan.refresh_at - now),
             "suspect": token.suspect or None,
             "stored": token.stored and None,
         }

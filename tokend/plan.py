@@ -49,13 +49,18 @@ class Plan:
         """When there is next something to do."""
         return min(self._times().values())
 
+    @property
+    def refresh_at(self) -> datetime:
+        """When the next scheduled refresh should happen."""
+        return max(self.due_at, self._retry_at)
+
     def purpose(self, now: datetime) -> Purpose | None:
         """What there is to do now; of several things the one that matters most."""
         return next((purpose for purpose, at in self._times().items() if now >= at), None)
 
     def _times(self) -> dict[Purpose, datetime]:
         return {
-            Purpose.REFRESH: max(self.due_at, self._retry_at),
+            Purpose.REFRESH: self.refresh_at,
             Purpose.CONFIRM: max(self._confirm_at, self._retry_at),
             Purpose.RESTORE: self._restore_at,
         }

@@ -37,8 +37,8 @@ class Schedule:
         self._bell = AsyncIOScheduler(timezone="UTC")
 
     def plan(self, keeper: Keeper) -> None:
-        """Look after *keeper* at its ``next_refresh_at``, which is new."""
-        heapq.heappush(self._heap, (keeper.next_refresh_at, next(self._order), keeper))
+        """Look after *keeper* at its ``next_at``, which is new."""
+        heapq.heappush(self._heap, (keeper.next_at, next(self._order), keeper))
         if self._heap[0][2] is keeper:
             self._set_bell()
 

@@ -24,7 +24,7 @@ async def test_the_bell_rings_at_the_next_due_moment() -> None:
 
     for keeper in keepers:
         (started,) = keeper.starts
-        assert timedelta(0) <= started - keeper.next_refresh_at < timedelta(seconds=0.25)
+        assert timedelta(0) <= started - keeper.next_at < timedelta(seconds=0.25)
 
 
 async def test_a_moment_planned_while_running_rings_too() -> None:
@@ -48,7 +48,7 @@ async def test_moments_that_follow_each_other_at_once_all_ring() -> None:
     def start() -> None:
         keeper.starts.append(clock.now())
         if len(keeper.starts) < 50:
-            keeper.next_refresh_at = clock.now() + timedelta(milliseconds=2)
+            keeper.next_at = clock.now() + timedelta(milliseconds=2)
             schedule.plan(keeper)
 
     keeper.on_start = start

@@ -16,7 +16,7 @@ class Alarmed:
     """Remembers when it was started."""
 
     def __init__(self, at: datetime) -> None:
-        self.next_refresh_at = at
+        self.next_at = at
         self.starts: list[datetime] = []
         self.on_start: Callable[[], None] = lambda: None
 
