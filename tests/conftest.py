@@ -24,9 +24,9 @@ def redis_socket() -> Iterator[Path]:
     """A real Redis for the whole run. Its path is short: a socket's may have 107 bytes."""
     with (
         tempfile.TemporaryDirectory(prefix="tokend-") as folder,
-        redis_server(Path(folder)) as path,
+        redis_server(Path(folder)) as server,
     ):
-        yield path
+        yield server.path
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from tokend import logs
+from tokend import logs, tasks
 from tokend.api.access import Access
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.routes import make_app
@@ -95,6 +95,7 @@ async def serve(
             spawn=spawn,
             clock=clock,
         )
+        follower = Follower(store, fleet.records, clock)
         access = Access(config.clients.values(), hosts=config.server.allowed_hosts)
 
         def apply(new: Config) -> None:
@@ -105,14 +106,20 @@ async def serve(
         reload = Reload(config, read or (lambda: config), apply)
         urls = await stack.enter_async_context(
             serving(
-                make_app(fleet.keepers, access, clock, mistakes=lambda: reload.mistakes),
+                make_app(
+                    fleet.keepers,
+                    access,
+                    clock,
+                    awake=follower.awake,
+                    mistakes=lambda: reload.mistakes,
+                ),
                 addresses=config.server.listen,
                 unix=_unix(config),
             )
         )
         fleet.apply(config.apps)
         await stack.enter_async_context(schedule.running())
-        await stack.enter_async_context(_running(Follower(store, fleet.records, clock).run()))
+        await stack.enter_async_context(_running(follower.run()))
         await stack.enter_async_context(_running(reload.run(signals.hangup)))
         log.info("serving", urls=urls, keys=len(fleet.keepers))
         on_serving(urls)
@@ -135,30 +142,29 @@ async def _flights() -> AsyncIterator[Spawn]:
 
     Not a TaskGroup, which would end all refreshes because of one.
     """
-    tasks: set[asyncio.Task[Outcome]] = set()
+    flights: set[asyncio.Task[Outcome]] = set()
 
     def spawn(flight: Coroutine[None, None, Outcome]) -> asyncio.Task[Outcome]:
         task = asyncio.get_running_loop().create_task(flight)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        flights.add(task)
+        task.add_done_callback(flights.discard)
         return task
 
     try:
         yield spawn
     finally:
-        if tasks:
-            await asyncio.wait(tasks, timeout=_LAST_FLIGHTS_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if flights:
+            await asyncio.wait(flights, timeout=_LAST_FLIGHTS_SECONDS)
+        await tasks.end(flights)
 
 
 @asynccontextmanager
 async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(work)
+    task = asyncio.create_task(work)
+    try:
         yield
-        task.cancel()
+    finally:
+        await tasks.end([task])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ that asking may be worth it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,10 @@ log = structlog.get_logger()
 _PAUSE = timedelta(seconds=2)
 _LEAST_PAUSE = timedelta(milliseconds=20)
 
+# Whoever has not looked for so long has not run at all: stopped, suspended, starved.
+_STANDSTILL = timedelta(seconds=5)
+_LOOK_SECONDS = 1.0
+
 
 class Follower:
     """Follows the changes of a store on behalf of *keepers*, which are by their record's name."""
@@ -36,6 +41,16 @@ class Follower:
         self._clock = clock
         self._cursor = 0
         self._store_is_away = False
+        self._looked_at = clock.elapsed()
+        self._looked = asyncio.Event()
+
+    async def awake(self) -> None:
+        """Return at once, unless the process has stood still: other nodes have gone on meanwhile,
+        and may have replaced what is in memory twice. Then return after a look at the store.
+        """
+        if self._clock.elapsed() - self._looked_at > _STANDSTILL:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._looked.wait(), _LOOK_SECONDS)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -44,6 +59,9 @@ class Follower:
                 await self.look()
             except Exception:
                 log.exception("follower_crashed")
+            self._beat()
+            self._looked.set()
+            self._looked = asyncio.Event()
             await self._pause()
 
     async def look(self) -> None:
@@ -56,6 +74,7 @@ class Follower:
             for record in tuple(self._keepers) if lost else changes.records:
                 if keeper := self._keepers.get(record):
                     await keeper.notice()
+                    self._beat()
             self._cursor = changes.cursor
         except StoreError as error:
             if not self._store_is_away:
@@ -64,7 +83,12 @@ class Follower:
         else:
             if self._store_is_away:
                 log.info("store_back")
+                for keeper in tuple(self._keepers.values()):
+                    keeper.store_is_back()
             self._store_is_away = False
+
+    def _beat(self) -> None:
+        self._looked_at = self._clock.elapsed()
 
     async def _pause(self) -> None:
         """Until woken, or for a while; a flood of wake-ups is not followed in step."""

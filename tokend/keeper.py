@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from tokend import policy
-from tokend.errors import LeaseBusy, NotReady, RefreshLimited, TokendError, UpstreamRefused
+from tokend.errors import (
+    LeaseBusy,
+    NotReady,
+    RefreshLimited,
+    TokendError,
+    UpstreamRefused,
+)
 from tokend.flight import Flight
 from tokend.model import Answer, Replaced, State, Status
 from tokend.plan import Plan, Purpose
@@ -132,6 +138,11 @@ class Keeper:
         purpose = self._plan.purpose(self._clock.now())
         if self._flight is None and purpose and not self._is_retired:
             self._launch(purpose, self._planned(purpose))
+
+    def store_is_back(self) -> None:
+        """Make up for what could not be done without it."""
+        self._plan.store_is_back(self._clock.now())
+        self._on_plan(self)
 
     def reconfigure(self, refresher: Refresher, pace: Pace) -> None:
         """Go by these from the next flight on; the one under way keeps what it began with."""

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from tokend import policy
-from tokend.errors import LeaseBusy, RefreshLimited
+from tokend.errors import LeaseBusy, RefreshLimited, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,13 +78,13 @@ class Plan:
             if self.same_answers
             else policy.due_at(token, self._pace, draw=self._jitter)
         )
-        self._forgive(now)
+        self.forgive(now)
         self.seen(token, now)
 
     def seen(self, token: Token, now: datetime) -> None:
         """Plan what a token needs beside its refresh."""
         self._confirm_at = policy.confirm_at(token, self._pace, now, draw=self._draw()) or NEVER
-        self._restore_at = NEVER if token.stored else now + policy.RESTORE_PAUSE
+        self._restore_at = NEVER if token.stored else now
 
     def failed(
         self, purpose: Purpose, error: TokendError, token: Token | None, now: datetime
@@ -103,7 +103,7 @@ class Plan:
     def change(self, pace: Pace, token: Token | None, now: datetime) -> None:
         """The configuration has changed: what was refused may be granted now."""
         self._pace = pace
-        self._forgive(now)
+        self.forgive(now)
         if token is not None:
             self.due_at = policy.due_at(token, pace, draw=self._jitter)
             self.seen(token, now)
@@ -122,8 +122,19 @@ class Plan:
         if not isinstance(error, LeaseBusy):
             self.failures, self.error = failures, error
 
-    def _forgive(self, now: datetime) -> None:
+    def forgive(self, now: datetime) -> None:
+        """What failed need not fail again."""
         self.failures, self.error, self._retry_at = 0, None, now
+
+    def store_is_back(self, now: datetime) -> None:
+        """What failed for want of the store need not wait any longer than it takes those who have
+        a token that the store has not to put it there.
+        """
+        if isinstance(self.error, StoreError):
+            self.forgive(now)
+            self._retry_at = now + policy.RESTORE_PATIENCE
+        if self._restore_at is not NEVER:
+            self._restore_at = now
 
     # What follows
 

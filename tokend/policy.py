@@ -17,6 +17,7 @@ from tokend.errors import (
     DayQuotaReached,
     LeaseBusy,
     MinuteQuotaReached,
+    StoreError,
     TokendError,
     UpstreamBusy,
     UpstreamRefused,
@@ -39,8 +40,10 @@ OVERLAP = timedelta(minutes=5)
 # So often may WeChat give the same token although it is due, before that is an alarm.
 SAME_ANSWERS = 5
 
-# A token that the store does not have is offered to it again after this.
+# A token that the store does not have is offered to it again after this. Others, who have none,
+# wait a little longer once the store is back.
 RESTORE_PAUSE = timedelta(seconds=2)
+RESTORE_PATIENCE = timedelta(seconds=2.5)
 
 # A classic token is asked for without the store, by the node that may, only when this is left.
 LAST_MOMENTS = timedelta(seconds=120)
@@ -178,6 +181,8 @@ LEASE_POLL = Backoff(first=0.25 * _SECONDS, cap=2 * _SECONDS, early=0.5, late=0.
 _BACKOFFS: tuple[tuple[type[TokendError], Backoff], ...] = (
     (LeaseBusy, LEASE_POLL),
     (BreakerOpen, Backoff(first=60 * _SECONDS, cap=60 * _SECONDS, late=0.25)),
+    # That the store is back is noticed sooner than this.
+    (StoreError, Backoff(first=10 * _SECONDS, cap=60 * _SECONDS, early=0.2)),
     (MinuteQuotaReached, Backoff(first=60 * _SECONDS, cap=60 * _SECONDS, late=0.25)),
     (DayQuotaReached, Backoff(first=3600 * _SECONDS, cap=3600 * _SECONDS, early=0.1, late=0.1)),
     (AdministratorAsked, Backoff(first=600 * _SECONDS, cap=600 * _SECONDS, late=0.1)),

@@ -21,6 +21,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from random import random
 from typing import TYPE_CHECKING, TypeAlias
@@ -185,14 +186,20 @@ class Refresher:
         return await self._save(lease, token)
 
     async def _acquire(self) -> _Right:
+        """Asked for once more if the answer was lost: the same owner gets the lease it has."""
         sent_at = self._clock.elapsed()
-        lease = await self._store.acquire(
+        acquire = partial(
+            self._store.acquire,
             self._key,
             owner=secrets.token_hex(16),
             ttl=self._terms.lease,
             above=self._greatest_fence,
             quarantine=self._terms.quarantine,
         )
+        try:
+            lease = await acquire()
+        except StoreError:
+            lease = await acquire()
         self._greatest_fence = max(self._greatest_fence, lease.fence)
         return _Right(lease=lease, ask_before=sent_at + self._terms.guard)
 

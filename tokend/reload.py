@@ -42,7 +42,10 @@ class Reload:
         while True:
             await asked.wait()
             asked.clear()
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:
+                log.exception("reload_crashed")
 
     async def reload(self) -> None:
         """Read in a thread, because disks hang; apply in one step, between those of refreshes."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.nodes import Cluster, cluster
 from kit.process import Simulator, simulator
+from kit.redis_server import RedisServer, redis_server
 
 from tokend.cli.simulate import APP_SECRET, APPID
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 _CONFIG = """\
@@ -52,3 +54,16 @@ def configured(folder: Path, wechat: Simulator, redis_socket: Path):
         return path
 
     return write
+
+
+@pytest.fixture
+def redis(folder: Path) -> Iterator[RedisServer]:
+    """A Redis of its own, which a test may kill."""
+    with redis_server(folder) as server:
+        yield server
+
+
+@pytest.fixture
+async def nodes(folder: Path, wechat: Simulator) -> AsyncIterator[Cluster]:
+    async with cluster(folder, wechat) as running:
+        yield running

@@ -53,7 +53,11 @@ class Api:
         self.scene = scene
         self.keeper, self.schedule = scene.node()
         self.app = make_app(
-            {str(KEY): self.keeper}, Access(clients, hosts=["tokend.internal"]), scene.clock
+            {str(KEY): self.keeper},
+            Access(clients, hosts=["tokend.internal"]),
+            scene.clock,
+            awake=settle,
+            mistakes=list,
         )
         self.http: TestClient
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from tokend.cli.simulate import APPID
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncIterator
@@ -58,10 +60,12 @@ class Running:
 
 
 @asynccontextmanager
-async def running(*arguments: str, env: dict[str, str] | None = None) -> AsyncIterator[Running]:
+async def running(
+    *arguments: str, env: dict[str, str] | None = None, program: tuple[str, ...] = (TOKEND,)
+) -> AsyncIterator[Running]:
     """``tokend`` with *arguments*, until left."""
     process = await asyncio.create_subprocess_exec(
-        TOKEND,
+        *program,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -110,15 +114,37 @@ class Simulator:
         async with self.session.get("/cgi-bin/get_api_domain_ip", params=query) as response:
             return "ip_list" in await response.json()
 
+    async def is_valid(self, token: str) -> bool:
+        """Ask the ledger; this is no use of the token."""
+        async with self.session.get("/simulator/valid", params={"token": token}) as response:
+            return (await response.json())["valid"]
+
+    async def rotate(self) -> None:
+        """Somebody else gets a new token of this account."""
+        async with self.session.post("/simulator/rotate", json={"appid": APPID}) as response:
+            assert response.status == 200, await response.text()
+
     async def weather(self, *coming: dict[str, object]) -> None:
         async with self.session.post("/simulator/weather", json=coming) as response:
             assert response.status == 200, await response.text()
 
 
 @asynccontextmanager
-async def serving(path: Path) -> AsyncIterator[tuple[Running, aiohttp.ClientSession]]:
-    """``tokend serve`` on a configuration, and a session to it once it serves."""
-    async with running("serve", str(path)) as tokend:
+async def serving(
+    path: Path, *, fault: tuple[str, ...] = (), env: dict[str, str] | None = None
+) -> AsyncIterator[tuple[Running, aiohttp.ClientSession]]:
+    """``tokend serve`` on a configuration, and a session to it once it serves.
+
+    With a *fault*: ``kit.faulty`` with these arguments.
+    """
+    program = (sys.executable, "-m", "kit.faulty", str(path), *fault) if fault else ()
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1])} if fault else {}
+    process = (
+        running(program=program, env={**environment, **(env or {})})
+        if fault
+        else running("serve", str(path), env=env)
+    )
+    async with process as tokend:
         url = (await tokend.said(SERVING))[1]
         async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
             yield tokend, session

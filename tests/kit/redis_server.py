@@ -34,28 +34,49 @@ def find_binary() -> str:
     )
 
 
+class RedisServer:
+    """On the Unix socket *path*; can be killed and started again, with nothing in it."""
+
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.path = folder / "redis.sock"
+        self._arguments = [
+            find_binary(),
+            *("--port", "0", "--unixsocket", str(self.path), "--dir", str(folder), "--save", ""),
+            *more,
+        ]
+        self._log = folder / "redis.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._arguments, stdout=log, stderr=log)
+        self._await_socket(self._process)
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait(timeout=_START_SECONDS)
+            self._process = None
+
+    def _await_socket(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(str(self.path)) == 0:
+                    return
+            if process.poll() is not None:
+                break
+            time.sleep(0.02)
+        self.kill()
+        raise RuntimeError(f"redis-server did not start: {self._log.read_text()}")
+
+
 @contextmanager
-def redis_server(folder: Path) -> Iterator[Path]:
-    """Serve on a Unix socket in *folder*, and give its path."""
-    path = folder / "redis.sock"
-    arguments = ["--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", ""]
-    log = (folder / "redis.log").open("wb")
-    with log, subprocess.Popen([find_binary(), *arguments], stdout=log, stderr=log) as process:
-        try:
-            _await_socket(path, process)
-            yield path
-        finally:
-            process.terminate()
-            process.wait(timeout=_START_SECONDS)
-
-
-def _await_socket(path: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(path)) == 0:
-                return
-        if process.poll() is not None:
-            break
-        time.sleep(0.02)
-    raise RuntimeError(f"redis-server did not start: {(path.parent / 'redis.log').read_text()}")
+def redis_server(folder: Path, *more: str) -> Iterator[RedisServer]:
+    """A server until left, with *more* arguments."""
+    server = RedisServer(folder, *more)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

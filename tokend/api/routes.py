@@ -16,7 +16,7 @@ from tokend.errors import Forbidden, NotReady, UnknownKey
 from tokend.model import Permission, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiohttp.typedefs import Handler
 
@@ -39,13 +39,15 @@ def make_app(
     access: Access,
     clock: Clock,
     *,
-    mistakes: Callable[[], Sequence[str]] = tuple,
+    awake: Callable[[], Awaitable[None]],
+    mistakes: Callable[[], Sequence[str]],
 ) -> web.Application:
     """The API over *keepers*, by their keys (``shop/access_token``).
 
-    *mistakes* tells why the configuration that is on disk is not the one in force.
+    Tokens are read after *awake*. *mistakes* tells why the configuration that is on disk is not
+    the one in force.
     """
-    routes = Routes(keepers, access, clock, mistakes)
+    routes = Routes(keepers, access, clock, awake, mistakes)
     app = web.Application(
         middlewares=[problems, routes.refuse_browsers], client_max_size=wire.LONGEST_BODY
     )
@@ -65,11 +67,13 @@ class Routes:
         keepers: Mapping[str, Keeper],
         access: Access,
         clock: Clock,
+        awake: Callable[[], Awaitable[None]],
         mistakes: Callable[[], Sequence[str]],
     ) -> None:
         self._keepers = keepers
         self._access = access
         self._clock = clock
+        self._awake = awake
         self._mistakes = mistakes
 
     @web.middleware
@@ -80,6 +84,7 @@ class Routes:
     async def token(self, request: web.Request) -> web.Response:
         """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
         keeper = self._keeper(request, Permission.READ)
+        await self._awake()
         poll = wire.after_and_wait(request)
         if poll is None:
             answer = await keeper.ready(_COLD_PATIENCE)
@@ -100,6 +105,7 @@ class Routes:
         rejected = await wire.rejected(request)
         permission = Permission.FORCE if rejected is None else Permission.REFRESH
         keeper = self._allowed(client, request, permission)
+        await self._awake()
         try:
             async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
                 replaced = await keeper.refresh(rejected=rejected)

@@ -10,6 +10,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tokend import tasks
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _PAUSE_SECONDS = 2.0
-_CANCEL_SECONDS = 0.1
 
 
 @asynccontextmanager
@@ -36,10 +37,7 @@ async def listening(client: Redis | RedisCluster, channel: str) -> AsyncIterator
     try:
         yield event
     finally:
-        # redis-py swallows a cancellation that comes while it connects.
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=_CANCEL_SECONDS)
+        await tasks.end([task])
 
 
 async def _listen(client: Redis, channel: str, event: asyncio.Event) -> None:

@@ -1,0 +1,151 @@
+"""Two daemons on one Redis; one of them dies, or stands still, on each line of a refresh.
+
+The first token is said to live for 303 s, so both nodes find it due after 3 s, and one of them gets
+to the failpoint. Nobody reports anything: what follows, tokend does by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from kit.nodes import POLL, QUARANTINE, TAKEOVER
+
+if TYPE_CHECKING:
+    from kit.nodes import Cluster, Node
+    from kit.redis_server import RedisServer
+
+DUE_SOON = {"merge": {"expires_in": 303}}
+DUE_WITHIN = 15.0
+
+# Failpoint → calls to WeChat until there is a new token, by the node that dies and its heir.
+CALLS = {
+    "after_acquire": 1,
+    "before_request": 1,
+    "after_answer": 2,
+    "before_save": 2,
+    "after_save": 1,
+    "before_release": 1,
+}
+
+
+async def two_nodes(nodes: Cluster, redis: RedisServer, point: str, do: str) -> list[Node]:
+    """Both with a first token that is due soon, which is call number one."""
+    await nodes.wechat.weather(DUE_SOON)
+    config = nodes.config(f"unix://{redis.path}", method="token")
+    both = [await nodes.start(config, point, do) for _ in range(2)]
+    for node in both:
+        await node.until(lambda answer: answer["status"] == 200, within=POLL)
+    return both
+
+
+def split(both: list[Node]) -> tuple[Node, Node]:
+    """The one that was struck, and the other."""
+    struck = [any("struck at" in line for line in node.process.lines) for node in both]
+    assert sorted(struck) == [False, True]
+    return both[struck.index(True)], both[struck.index(False)]
+
+
+@pytest.mark.parametrize("point", CALLS)
+async def test_a_node_killed_in_a_refresh_is_followed_by_the_other_within_lease_and_poll(
+    nodes: Cluster, redis: RedisServer, point: str
+) -> None:
+    both = await two_nodes(nodes, redis, point, "SIGKILL")
+    old = await both[0].token()
+    await nodes.strike(within=DUE_WITHIN)
+    struck_at = time.monotonic()
+    killed, heir = split(both)
+
+    new = await heir.until(
+        lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
+    )
+
+    assert await killed.process.ended() == -signal.SIGKILL
+    assert time.monotonic() - struck_at <= TAKEOVER
+    assert await nodes.wechat.is_valid(str(new["access_token"]))
+    assert await nodes.wechat.calls("token") == 1 + CALLS[point]
+
+
+async def test_a_token_from_after_a_crash_is_suspect_until_it_is_confirmed_once(
+    nodes: Cluster, redis: RedisServer
+) -> None:
+    both = await two_nodes(nodes, redis, "after_answer", "SIGKILL")
+    await nodes.strike(within=DUE_WITHIN)
+    _, heir = split(both)
+
+    doubtful = await heir.until(lambda answer: answer["state"] == "suspect", within=TAKEOVER)
+    sure = await heir.until(lambda answer: answer["state"] == "fresh", within=QUARANTINE + POLL)
+    await asyncio.sleep(1)
+
+    assert sure["generation"] > doubtful["generation"]
+    assert await nodes.wechat.calls("token") == 1 + 3
+
+
+async def test_a_node_that_stood_still_before_the_call_does_not_make_it_any_more(
+    nodes: Cluster, redis: RedisServer
+) -> None:
+    both = await two_nodes(nodes, redis, "after_acquire", "SIGSTOP")
+    old = await both[0].token()
+    await nodes.strike(within=DUE_WITHIN)
+    stopped, heir = split(both)
+    new = await heir.until(
+        lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
+    )
+
+    stopped.process.send(signal.SIGCONT)
+    same = await stopped.until(
+        lambda answer: answer.get("generation") == new["generation"], within=POLL
+    )
+
+    assert same["access_token"] == new["access_token"]
+    assert await nodes.wechat.calls("token") == 1 + 1
+
+
+async def test_a_node_that_stood_still_after_the_answer_takes_the_token_of_the_other(
+    nodes: Cluster, redis: RedisServer
+) -> None:
+    both = await two_nodes(nodes, redis, "after_answer", "SIGSTOP")
+    old = await both[0].token()
+    await nodes.strike(within=DUE_WITHIN)
+    stopped, heir = split(both)
+    new = await heir.until(
+        lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
+    )
+
+    stopped.process.send(signal.SIGCONT)
+    await stopped.until(lambda answer: answer.get("generation") >= new["generation"], within=POLL)
+    sure = [
+        await node.until(lambda answer: answer["state"] == "fresh", within=QUARANTINE + POLL)
+        for node in both
+    ]
+
+    assert sure[0]["access_token"] == sure[1]["access_token"]
+    assert await nodes.wechat.calls("token") == 1 + 3
+
+
+async def test_a_call_made_after_the_lease_was_lost_is_found_out_and_made_good(
+    nodes: Cluster, redis: RedisServer
+) -> None:
+    """The one moment that no guard covers: it stood still between the guard and the wire."""
+    both = await two_nodes(nodes, redis, "before_request", "SIGSTOP")
+    old = await both[0].token()
+    await nodes.strike(within=DUE_WITHIN)
+    stopped, heir = split(both)
+    await heir.until(
+        lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
+    )
+
+    stopped.process.send(signal.SIGCONT)
+    await heir.until(lambda answer: answer["state"] == "suspect", within=POLL)
+    sure = [
+        await node.until(lambda answer: answer["state"] == "fresh", within=QUARANTINE + POLL)
+        for node in both
+    ]
+
+    ledger = await nodes.wechat.ledger()
+    assert sure[0]["access_token"] == sure[1]["access_token"]
+    assert await nodes.wechat.calls("token") == 1 + 3
+    assert ledger["rejected_uses"] == 0
