@@ -95,7 +95,7 @@ async def serve(
             spawn=spawn,
             clock=clock,
         )
-        follower = Follower(store, fleet.records, clock)
+        follower = Follower(store, fleet.records, config.terms, clock)
         access = Access(config.clients.values(), hosts=config.server.allowed_hosts)
 
         def apply(new: Config) -> None:

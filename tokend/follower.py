@@ -16,11 +16,12 @@ import structlog
 from tokend.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tokend.clock import Clock
     from tokend.contracts import Store
     from tokend.keeper import Keeper
+    from tokend.terms import Terms
 
 log = structlog.get_logger()
 
@@ -35,9 +36,13 @@ _LOOK_SECONDS = 1.0
 class Follower:
     """Follows the changes of a store on behalf of *keepers*, which are by their record's name."""
 
-    def __init__(self, store: Store, keepers: Mapping[str, Keeper], clock: Clock) -> None:
+    def __init__(
+        self, store: Store, keepers: Mapping[str, Keeper], terms: Terms, clock: Clock
+    ) -> None:
         self._store = store
         self._keepers = keepers
+        self._lease = terms.lease
+        self._again_at: dict[str, timedelta] = {}
         self._clock = clock
         self._cursor = 0
         self._store_is_away = False
@@ -71,10 +76,7 @@ class Follower:
             lost = changes.cursor < self._cursor
             if lost:
                 log.error("store_forgot", keys=len(self._keepers))
-            for record in tuple(self._keepers) if lost else changes.records:
-                if keeper := self._keepers.get(record):
-                    await keeper.notice()
-                    self._beat()
+            await self._notice(tuple(self._keepers) if lost else changes.records | self._due())
             self._cursor = changes.cursor
         except StoreError as error:
             if not self._store_is_away:
@@ -86,6 +88,19 @@ class Follower:
                 for keeper in tuple(self._keepers.values()):
                     keeper.store_is_back()
             self._store_is_away = False
+
+    def _due(self) -> set[str]:
+        """Records whose refresher has had its time. It may have died over it."""
+        now = self._clock.elapsed()
+        return {record for record, at in self._again_at.items() if now >= at}
+
+    async def _notice(self, records: Iterable[str]) -> None:
+        for record in records:
+            self._again_at.pop(record, None)
+            keeper = self._keepers.get(record)
+            if keeper is not None and await keeper.notice():
+                self._again_at[record] = self._clock.elapsed() + self._lease
+            self._beat()
 
     def _beat(self) -> None:
         self._looked_at = self._clock.elapsed()

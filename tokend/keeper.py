@@ -173,8 +173,11 @@ class Keeper:
             await flight.landed()
         return Replaced(answer=self.current(), refreshed=True)
 
-    async def notice(self) -> None:
-        """The record may have changed, or be lost: take a newer token, plan to restore ours."""
+    async def notice(self) -> bool:
+        """The record may have changed, or be lost: take a newer token, plan to restore ours.
+
+        Tell if somebody is refreshing it, so that it is worth another look if they die.
+        """
         found, token = await self._refresher.look(), self._token
         if token is None:
             if found is not None:
@@ -186,6 +189,7 @@ class Keeper:
         else:
             self._revise(replace(token, suspect=found.suspect))
         self._on_plan(self)
+        return found is not None and found.refreshing
 
     async def _replace_nothing(self, rejected: Secret | int | None) -> Replaced:
         """Without a usable token a report adds nothing; an operator need not wait for the plan."""
@@ -248,6 +252,7 @@ class Keeper:
 
     def _adopt(self, token: Token) -> None:
         known, now = self._token, self._clock.now()
+        token = replace(token, refreshing=False)
         if known is not None and known.value == token.value:
             self._token = replace(token, generation=max(known.generation, token.generation))
             self._plan.kept(token, now, same=True)

@@ -94,6 +94,7 @@ class Token:
     *generation* numbers the value: it grows with each new value and stays while the value stays.
     *fence* numbers the refresh that gave the value last.
     *suspect* means that another node may have superseded it without our knowing.
+    *refreshing* means that somebody is about to; if they die over it, it is suspect.
     *stored* is false while only this process knows it.
     """
 
@@ -102,6 +103,7 @@ class Token:
     fence: int
     expires_at: datetime
     suspect: bool = False
+    refreshing: bool = False
     stored: bool = True
 
     @classmethod

@@ -89,7 +89,7 @@ def test_refreshing_earlier_than_the_overlap_shortens_the_promise() -> None:
         ),
         pytest.param(UpstreamUnclear("x"), 3, 2, 4, id="unclear: doubling"),
         pytest.param(refused(UpstreamBusy), 99, 7.5, 15, id="busy: 15 s at most"),
-        pytest.param(StoreError("x"), 99, 7.5, 15, id="store: like WeChat being away"),
+        pytest.param(StoreError("x"), 1, 8, 10, id="store: until it is back"),
         pytest.param(refused(MinuteQuotaReached), 1, 60, 75, id="minute quota: the next minute"),
         pytest.param(refused(MinuteQuotaReached), 9, 60, 75, id="minute quota: no doubling"),
         pytest.param(refused(DayQuotaReached), 5, 3240, 3960, id="day quota: hourly"),

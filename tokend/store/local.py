@@ -118,14 +118,16 @@ class LocalStore:
         if record.value is None:
             return None
         # Never more life than the token had when it was stored, wherever the clock went since.
-        latest = self._now() + record.expires_at - record.stored_at
+        now = self._now()
+        latest = now + record.expires_at - record.stored_at
         shown = _EPOCH + min(record.expires_at, latest) * _MICROSECOND
         return Token(
             value=Secret(record.value),
             generation=record.generation,
             fence=record.fence,
             expires_at=self._clock.from_wall(shown),
-            suspect=record.suspect,
+            suspect=record.is_suspect(now),
+            refreshing=bool(record.intent) and record.is_leased(now),
         )
 
 

@@ -45,9 +45,15 @@ class Record:
         """
         return bool(self.lease_owner) and now < self.lease_until <= now + LONGEST_LEASE
 
+    def is_suspect(self, now: int) -> bool:
+        """Tell if the value may have been superseded. So it may by a holder who died: the lease
+        has run out, and nobody has settled the intent.
+        """
+        return self.suspect or (bool(self.intent) and not self.is_leased(now))
+
     def shows(self) -> tuple[object, ...]:
         """What readers can see; a change of it is worth telling other nodes."""
-        return (self.value, self.expires_at, self.suspect)
+        return (self.value, self.expires_at, self.suspect, bool(self.intent))
 
 
 def acquire(

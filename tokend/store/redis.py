@@ -81,11 +81,11 @@ class RedisStore:
 
     async def load(self, key: TokenKey) -> Token | None:
         with _told():
-            kept = await self._load(keys=_names(key, "token"))
+            kept = await self._load(keys=_names(key, "token", "lease"))
             if kept == ["unreadable"]:
                 log.error("record_unreadable", record=key.record)
                 return None
-            return self._token(*kept) if kept else None
+            return self._token(kept) if kept else None
 
     async def acquire(
         self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
@@ -102,10 +102,11 @@ class RedisStore:
                 ],
             )
             lease = Lease(key=key, owner=owner, fence=int(fence))
-        if swept:
-            log.error("not_of_tokend", what=swept, record=key.record)
-        if not lease.fence:
-            raise LeaseBusy(f"{key}: another node is refreshing it")
+            if swept:
+                log.error("not_of_tokend", what=swept, record=key.record)
+            if not lease.fence:
+                raise LeaseBusy(f"{key}: another node is refreshing it")
+            await self._announce(keys=[_CHANGES], args=[key.record, CHANNEL])
         return lease
 
     async def save(self, lease: Lease, token: Token) -> Token | None:
@@ -159,9 +160,8 @@ class RedisStore:
         await self._news.wait()
         self._news.clear()
 
-    def _token(
-        self, value: str, generation: str, fence: str, remaining: str, suspect: str
-    ) -> Token:
+    def _token(self, kept: list[str]) -> Token:
+        value, generation, fence, remaining, suspect, refreshing = kept
         shown = self._clock.wall() + int(remaining) * _MILLISECOND
         return Token(
             value=Secret(value),
@@ -169,6 +169,7 @@ class RedisStore:
             fence=int(fence),
             expires_at=self._clock.from_wall(shown),
             suspect=suspect == "1",
+            refreshing=refreshing == "1",
         )
 
 

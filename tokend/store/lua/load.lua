@@ -1,8 +1,10 @@
 -- Read one key's record, with its remaining life by the server's own clock.
 --
--- KEYS[1] record   hash   tokend:{appid/kind}:token
+-- KEYS[1] record   hash     tokend:{appid/kind}:token
+-- KEYS[2] lease    string   tokend:{appid/kind}:lease
 -- returns nothing kept: {}
---         kept: {value, generation, fence, remaining life in ms, "1" if suspect else "0"}
+--         kept: {value, generation, fence, remaining life in ms, "1" if suspect else "0",
+--                "1" if somebody is refreshing it else "0"}
 --         something that no tokend wrote: {"unreadable"}
 
 local type = redis.call('TYPE', KEYS[1]).ok
@@ -13,7 +15,8 @@ if type ~= 'hash' then
   return {'unreadable'}
 end
 
-local kept = redis.call('HMGET', KEYS[1], 'value', 'generation', 'fence', 'expires_at', 'suspect')
+local kept = redis.call('HMGET', KEYS[1], 'value', 'generation', 'fence', 'expires_at', 'suspect',
+  'intent')
 if not kept[1] then
   return {} -- only an intent so far
 end
@@ -25,4 +28,11 @@ end
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-return {kept[1], kept[2], kept[3], string.format('%.0f', kept[4] - now_ms), kept[5]}
+
+-- An intent that nobody settled: its holder is at it, or has died, and then the value is suspect.
+local unsettled = (tonumber(kept[6] or '0') or 0) > 0
+local leased = redis.call('EXISTS', KEYS[2]) == 1
+local suspect = (kept[5] == '1' or (unsettled and not leased)) and '1' or '0'
+local refreshing = (unsettled and leased) and '1' or '0'
+local remaining = string.format('%.0f', kept[4] - now_ms)
+return {kept[1], kept[2], kept[3], remaining, suspect, refreshing}
