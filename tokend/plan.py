@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from tokend import policy
-from tokend.errors import LeaseBusy, RefreshLimited, StoreError
+from tokend.errors import LeaseBusy, RefreshLimited, StoreError, UpstreamUnclear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +99,8 @@ class Plan:
             self.seen(token, now)
         else:
             self._retry(error, token, now)
+        if purpose is Purpose.REPLACE and isinstance(error, UpstreamUnclear):
+            self._confirm_at = now + self._pace.quarantine  # WeChat may have replaced it
 
     def change(self, pace: Pace, token: Token | None, now: datetime) -> None:
         """The configuration has changed: what was refused may be granted now."""

@@ -119,7 +119,12 @@ class Refresher:
                 await pay()
             return await self._ask_current(right)
 
-        return await self._under_lease(wanted, ask)
+        try:
+            return await self._under_lease(wanted, ask)
+        except StoreError as error:
+            if self._source.is_idempotent:
+                return await self._ask_alone(error)
+            raise
 
     async def replace(self, condemned: Token, pay: Pay) -> Token:
         """A token other than *condemned*. *pay* comes before a costly call, and may refuse it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokend.breaker import APP_LIMITS, Breaker
 from tokend.budget import Budget
+from tokend.errors import UpstreamUnclear, UpstreamUnreachable
 from tokend.fleet import source
 from tokend.keeper import Keeper
 from tokend.model import App, Secret, TokenKey
@@ -25,6 +26,8 @@ from tokend.terms import Terms
 from tokend.wechat import recipes
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from kit.clock import ManualClock
     from tokend.store.local import Table
     from tokend.wechat.recipes import Request
@@ -50,7 +53,10 @@ class DirectTransport:
         self._clock = clock
         self.troubles: deque[Exception] = deque()
         self.replies: deque[dict[str, object]] = deque()
+        self.coming: list[str] = []
+        self.unanswered = 0
         self.sent: list[Request] = []
+        self.times: list[tuple[datetime, Request]] = []
         self._open = asyncio.Event()
         self._open.set()
 
@@ -62,12 +68,27 @@ class DirectTransport:
 
     async def send(self, request: Request) -> bytes:
         self.sent.append(request)
+        self.times.append((self._clock.now(), request))
         await self._open.wait()
+        if self.coming:
+            return self._fail(self.coming.pop(0), request)
         if self.troubles:
             raise self.troubles.popleft()
         if self.replies:
             return json.dumps(self.replies.popleft()).encode()
         return json.dumps(self._ask(request)).encode()
+
+    def _fail(self, trouble: str, request: Request) -> bytes:
+        """*unheard*: WeChat never got it. *unanswered*: it has acted, and nobody is told."""
+        if trouble == "unreachable":
+            raise UpstreamUnreachable(trouble)
+        if trouble in {"unheard", "unanswered"}:
+            if trouble == "unanswered":
+                self.unanswered += 1
+                self._ask(request)
+            raise UpstreamUnclear(trouble)
+        errcode = {"refused": 40164, "busy": -1}[trouble]
+        return json.dumps({"errcode": errcode, "errmsg": trouble}).encode()
 
     def _ask(self, request: Request) -> dict[str, object]:
         now = self._clock.now()
@@ -90,21 +111,24 @@ class Scene:
         self.wechat = DirectTransport(self.world, clock)
         self.table: Table = MemoryTable()
         self.tasks: set[asyncio.Task[object]] = set()
+        self._flights: dict[Keeper, set[asyncio.Task[object]]] = {}
 
     def node(self, *, ahead: float = 300) -> tuple[Keeper, Schedule]:
         """A keeper of the app as one node has it, planned but not yet looked after."""
         schedule = Schedule(self.clock)
         store = LocalStore(self.table, self.clock)
+        flights: set[asyncio.Task[object]] = set()
         keeper = Keeper(
             KEY,
             self.refresher(store),
             Budget(KEY, store, self.terms, self.clock),
             pace=PACES[self.method](timedelta(seconds=ahead), self.terms),
             clock=self.clock,
-            spawn=self._spawn,
+            spawn=self._spawner(flights),
             on_plan=schedule.plan,
             draw=lambda: 0.5,
         )
+        self._flights[keeper] = flights
         schedule.plan(keeper)
         return keeper, schedule
 
@@ -125,8 +149,16 @@ class Scene:
     def calls(self) -> int:
         return self.world.calls(APPID, self.method)
 
-    def _spawn(self, flight):
-        task = asyncio.get_running_loop().create_task(flight)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return task
+    def flights_of(self, keeper: Keeper) -> set[asyncio.Task[object]]:
+        """Its refresh under way, if any."""
+        return self._flights[keeper]
+
+    def _spawner(self, flights: set[asyncio.Task[object]]):
+        def spawn(flight):
+            task = asyncio.get_running_loop().create_task(flight)
+            for tasks in (self.tasks, flights):
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            return task
+
+        return spawn
