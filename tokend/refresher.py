@@ -116,6 +116,7 @@ class Refresher:
 
         async def ask(right: _Right) -> Token:
             if not self._source.is_idempotent:
+                self._refuse_late(right)
                 await pay()
             return await self._ask_current(right)
 
@@ -251,6 +252,7 @@ class Refresher:
             token = await self._ask_current(right)
             if token.value != condemned.value:
                 return token
+        self._refuse_late(right)
         await pay()
         token = await self._ask(self._source.new, right)
         if token.value == condemned.value:
@@ -258,11 +260,15 @@ class Refresher:
         return token
 
     async def _ask(self, issue: Issue, right: _Right) -> Token:
+        self._refuse_late(right)
+        return await self._issued(issue, fence=right.lease.fence)
+
+    def _refuse_late(self, right: _Right) -> None:
+        """Raise ``LeaseBusy`` where the lease may be another node's before the call ends."""
         late = self._clock.elapsed() - right.ask_before
         if late > NO_TIME:
             log.warning("lease_too_old", key=str(self._key), late_seconds=late.total_seconds())
             raise LeaseBusy(f"{self._key}: its lease was too old to ask under; beginning again")
-        return await self._issued(issue, fence=right.lease.fence)
 
     def _mints_alone(self, known: Token | None) -> bool:
         if not self._terms.mints_alone:

@@ -259,7 +259,7 @@ class Promises(RuleBasedStateMachine):
         await settle()
 
     async def _heal(self) -> None:
-        """All trouble ends. After a while every node serves one live token, and the store has it."""
+        """Trouble ends. After a while all nodes serve one live token, and the store has it."""
         self.scene.table.away = self.scene.table.lossy = False
         self.scene.wechat.coming.clear()
         self.scene.wechat.let_go()

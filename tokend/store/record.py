@@ -31,6 +31,7 @@ class Record:
     fence: int = 0
     expires_at: int = 0
     stored_at: int = 0
+    doubted_at: int = 0
     suspect: bool = False
     intent: int = 0
     inherited: int = 0
@@ -92,7 +93,7 @@ def save(
     Its *generation* is that fence, or an older one where a lost value is restored.
     """
     if fence <= record.fence:
-        return _refuse(record, fence=fence, value=value)
+        return _refuse(record, fence=fence, value=value, now=now)
     same = value == record.value
     return replace(
         record,
@@ -106,19 +107,19 @@ def save(
     )
 
 
-def _refuse(record: Record, *, fence: int, value: str) -> Record:
-    """Overtaken. But if WeChat has served us after the winner, the winner's value is dead."""
-    if record.fence == fence and record.value == value:
-        return record
-    return replace(
-        record,
-        suspect=record.suspect or value != record.value,
-        intent=0 if record.intent == fence else record.intent,
-    )
+def _refuse(record: Record, *, fence: int, value: str, now: int) -> Record:
+    """Overtaken. But if WeChat has served us after the winner, the winner's value is dead; and so
+    may be the one that somebody is about to store who holds the lease by now.
+    """
+    if record.value == value:
+        settled = record
+    else:
+        settled = replace(record, suspect=True, doubted_at=now)
+    return replace(settled, intent=0 if record.intent == fence else record.intent)
 
 
 def _is_doubtful(record: Record, *, owner: str, fence: int, now: int) -> bool:
-    stored_since_acquired = record.stored_at > fence
+    stored_since_acquired = max(record.stored_at, record.doubted_at) > fence
     acquired_since = record.intent != fence
     lease_lost = record.lease_owner != owner or not record.is_leased(now)
     inherited_intent = record.inherited == fence

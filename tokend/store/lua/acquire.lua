@@ -30,8 +30,9 @@ local function is_readable()
   end
   local must = redis.call('HEXISTS', record, 'value') == 1
   local numbers = redis.call('HMGET', record,
-    'generation', 'fence', 'expires_at', 'stored_at', 'suspect', 'intent', 'inherited')
-  for i = 1, 7 do
+    'generation', 'fence', 'expires_at', 'stored_at', 'suspect', 'intent', 'inherited',
+    'doubted_at')
+  for i = 1, 8 do
     local missing_well = not numbers[i] and (not must or i > 5)
     if not (missing_well or tonumber(numbers[i] or '')) then
       return false

@@ -38,9 +38,10 @@ if my_fence == kept_fence and same then
 end
 
 if my_fence <= kept_fence then
-  -- Overtaken. But WeChat may have served us after the winner: then the winner's value is dead.
+  -- Overtaken. But WeChat may have served us after the winner: then the winner's value is dead, and
+  -- so may be the one that somebody is about to store who holds the lease by now.
   if not same then
-    redis.call('HSET', record, 'suspect', '1')
+    redis.call('HSET', record, 'suspect', '1', 'doubted_at', string.format('%.0f', now))
   end
   settle_intent()
   return answer('0')
@@ -48,7 +49,7 @@ end
 
 -- Did anybody else ask WeChat since this lease was given? Then one of the two values superseded
 -- the other, and nobody here knows which.
-local doubtful = number('stored_at') > my_fence
+local doubtful = math.max(number('stored_at'), number('doubted_at')) > my_fence
   or not mine_is_last_intent
   or redis.call('GET', lease) ~= owner
   or number('inherited') == my_fence

@@ -1,0 +1,468 @@
+"""What a refresh goes through when nodes, WeChat and the store fail in the middle of it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from kit.clock import settle
+from kit.scene import APPID, KEY, NO_RECONCILE, Scene
+from structlog.testing import capture_logs
+
+from tokend.breaker import APP_LIMITS, Breaker, process_limits
+from tokend.errors import BreakerOpen, NotReady, RefreshLimited, StoreError, UpstreamUnclear
+from tokend.model import State
+from tokend.store.local import LocalStore
+from tokend.terms import Terms
+
+if TYPE_CHECKING:
+    from kit.clock import ManualClock
+
+    from tokend.keeper import Keeper
+    from tokend.schedule import Schedule
+
+WITH_RECONCILE = Terms()
+ALONE = Terms(reconcile=timedelta(0), mints_alone=True)
+
+
+@pytest.fixture
+def stable(clock: ManualClock) -> Scene:
+    return Scene(clock, method="stable_token")
+
+
+@pytest.fixture
+def classic(clock: ManualClock) -> Scene:
+    return Scene(clock, method="token")
+
+
+@pytest.fixture(params=["stable_token", "token"])
+def scene(request: pytest.FixtureRequest, clock: ManualClock) -> Scene:
+    return Scene(clock, method=request.param)
+
+
+async def started(scene: Scene) -> tuple[Keeper, Schedule]:
+    keeper, schedule = scene.node()
+    await schedule.look()
+    await settle()
+    assert scene.is_valid(keeper)
+    return keeper, schedule
+
+
+async def live(scene: Scene, seconds: int, *schedules: Schedule, step: int = 1) -> None:
+    for _ in range(0, seconds, step):
+        await scene.clock.advance(step)
+        for schedule in schedules:
+            await schedule.look()
+        await settle()
+
+
+async def away(*_: object, **__: object) -> None:
+    raise StoreError("away")
+
+
+# The guard before the call
+
+
+async def test_a_node_that_got_its_lease_too_late_does_not_ask_under_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still between the lease and the call: the lease may be another's by now."""
+    keeper, _ = await started(scene)
+    calls = scene.calls()
+    acquire = LocalStore.acquire
+
+    async def slowly(store: LocalStore, *args: object, **kwargs: object) -> object:
+        lease = await acquire(store, *args, **kwargs)
+        await scene.clock.sleep(NO_RECONCILE.guard + timedelta(seconds=1))
+        return lease
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "acquire", slowly)
+        reporting = asyncio.create_task(keeper.refresh(rejected=None))
+        await settle()
+        await scene.clock.advance(NO_RECONCILE.guard.total_seconds() + 2)
+        asked_late = scene.calls() - calls
+    await live(scene, 20)
+    answer = await reporting
+
+    assert asked_late == 0
+    assert answer.refreshed
+    assert scene.is_valid(keeper)
+
+
+async def test_a_lost_answer_to_the_acquiring_is_asked_for_again_and_gets_the_same_lease(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, _ = await started(scene)
+    acquire, fences = LocalStore.acquire, []
+
+    async def deaf_once(store: LocalStore, *args: object, **kwargs: object) -> object:
+        lease = await acquire(store, *args, **kwargs)
+        fences.append(lease.fence)
+        if len(fences) == 1:
+            raise StoreError("the answer was lost")
+        return lease
+
+    monkeypatch.setattr(LocalStore, "acquire", deaf_once)
+    await keeper.refresh(rejected=None)
+
+    assert len(fences) == 2
+    assert fences[0] == fences[1]
+    assert keeper.current().state is not State.SUSPECT
+
+
+async def test_a_save_that_fails_twice_is_tried_a_third_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, _ = await started(scene)
+    save, failures = LocalStore.save, [StoreError("one"), StoreError("two")]
+
+    async def failing(store: LocalStore, *args: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await save(store, *args)
+
+    monkeypatch.setattr(LocalStore, "save", failing)
+    refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+    await settle()
+    await scene.clock.advance(1)
+    await refreshing
+    stored = await LocalStore(scene.table, scene.clock).load(KEY)
+
+    assert stored is not None
+    assert stored.value == keeper.current().token.value
+
+
+# Suspect tokens
+
+
+async def killed_in_a_refresh(scene: Scene) -> None:
+    """A node reports its token and dies when WeChat has been asked."""
+    keeper, _ = await started(scene)
+    scene.wechat.hold()
+    reporting = asyncio.create_task(keeper.refresh(rejected=None))
+    await settle()
+    for flight in scene.flights_of(keeper):
+        flight.cancel()
+    reporting.cancel()
+    scene.wechat.let_go()
+    await settle()
+
+
+async def test_the_token_of_a_node_that_died_in_a_refresh_becomes_suspect(scene: Scene) -> None:
+    await killed_in_a_refresh(scene)
+    await scene.clock.advance(NO_RECONCILE.lease.total_seconds() + 1)
+
+    heir, _ = await started(scene)
+
+    assert heir.current().state is State.SUSPECT
+
+
+async def test_a_suspect_classic_token_is_replaced_once_after_the_quarantine(
+    classic: Scene,
+) -> None:
+    await killed_in_a_refresh(classic)
+    await classic.clock.advance(61)
+    heir, schedule = await started(classic)
+    calls = classic.calls()
+
+    await live(classic, 89, schedule)
+    before = classic.calls()
+    await live(classic, 10, schedule)
+
+    assert before == calls
+    assert classic.calls() == calls + 1
+    assert heir.current().state is State.FRESH
+
+
+async def test_a_suspect_stable_token_is_compared_at_once(stable: Scene) -> None:
+    await killed_in_a_refresh(stable)
+    await stable.clock.advance(31)
+    heir, schedule = await started(stable)
+
+    await live(stable, 1, schedule)
+
+    assert heir.current().state is State.FRESH
+    assert [b"true" in request.body for request in stable.wechat.sent[-1:]] == [False]
+
+
+async def test_of_two_nodes_with_a_suspect_token_one_confirms_it(classic: Scene) -> None:
+    await killed_in_a_refresh(classic)
+    await classic.clock.advance(61)
+    (one, schedule), (other, second) = await started(classic), await started(classic)
+    calls = classic.calls()
+
+    await live(classic, 100, schedule, second)
+
+    assert classic.calls() == calls + 1
+    assert one.current().token.value == other.current().token.value
+
+
+async def test_a_forced_call_that_wechat_did_not_answer_is_looked_into_soon(
+    stable: Scene,
+) -> None:
+    """It may have ended the life of the token that is being served."""
+    keeper, schedule = await started(stable)
+    stable.wechat.coming += ["busy"]
+    stable.wechat.coming.clear()
+    sent = len(stable.wechat.sent)
+
+    stable.wechat.troubles.clear()
+    answers = iter([None, UpstreamUnclear("lost")])
+    send = stable.wechat.send
+
+    async def unanswered(request: object) -> bytes:
+        body = await send(request)
+        if trouble := next(answers, None):
+            raise trouble
+        return body
+
+    stable.wechat.send = unanswered
+    with pytest.raises(UpstreamUnclear):
+        await keeper.refresh(rejected=keeper.current().token.value)
+    await live(stable, 5, schedule)
+
+    assert len(stable.wechat.sent) == sent + 3
+    newest = stable.world.issued(APPID, "stable_token")[-1]
+    assert keeper.current().token.value.reveal() == newest.value
+
+
+# Reconciling
+
+
+async def test_a_token_that_somebody_else_replaced_is_found_out_before_the_old_one_dies(
+    clock: ManualClock,
+) -> None:
+    scene = Scene(clock, terms=WITH_RECONCILE)
+    keeper, schedule = await started(scene)
+    old = keeper.current().token
+    await live(scene, 600, schedule)
+
+    scene.world.rotate(APPID, clock.now())
+    for _ in range(300):
+        await live(scene, 1, schedule)
+        assert scene.is_valid(keeper)
+
+    assert keeper.current().token.value != old.value
+
+
+async def test_comparing_does_not_move_the_due_moment_nor_the_generation(
+    clock: ManualClock,
+) -> None:
+    scene = Scene(clock, terms=WITH_RECONCILE)
+    keeper, schedule = await started(scene)
+    before = keeper.status()
+    due_at = clock.now() + before.next_refresh_in
+
+    await live(scene, 3000, schedule, step=5)
+    after = keeper.status()
+
+    assert scene.calls() >= 10
+    assert after.token.generation == before.token.generation
+    assert abs(clock.now() + after.next_refresh_in - due_at) < timedelta(seconds=1)
+
+
+async def test_a_failed_comparison_is_no_failure_of_the_key(clock: ManualClock) -> None:
+    scene = Scene(clock, terms=WITH_RECONCILE)
+    keeper, schedule = await started(scene)
+    scene.wechat.coming += ["unheard"] * 3
+
+    await live(scene, 800, schedule, step=5)
+
+    assert not scene.wechat.coming
+    assert keeper.status().failures == 0
+    assert keeper.current().state is State.FRESH
+
+
+async def test_several_nodes_compare_about_as_often_as_one(clock: ManualClock) -> None:
+    scene = Scene(clock, terms=WITH_RECONCILE)
+    nodes = [await started(scene) for _ in range(3)]
+
+    await live(scene, 2400, *(schedule for _, schedule in nodes), step=5)
+
+    assert scene.calls() <= 3 * (2400 // 216 + 1)
+
+
+async def test_the_classic_method_is_never_compared(clock: ManualClock) -> None:
+    scene = Scene(clock, method="token", terms=WITH_RECONCILE)
+    _, schedule = await started(scene)
+
+    await live(scene, 3000, schedule, step=5)
+
+    assert scene.calls() == 1
+
+
+# While the store is away
+
+
+async def test_a_token_that_could_not_be_stored_is_stored_once_the_store_is_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, schedule = await started(scene)
+    with monkeypatch.context() as patched:
+        for step in ("load", "acquire", "save", "release"):
+            patched.setattr(LocalStore, step, away)
+        if scene.method == "stable_token":
+            await live(scene, 6960, schedule, step=5)
+    if scene.method == "token":
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalStore, "save", away)
+            refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+            await settle()
+            await live(scene, 2)
+            await refreshing
+            await live(scene, 31)
+    calls = scene.calls()
+
+    await live(scene, 20, schedule)
+    stored = await LocalStore(scene.table, scene.clock).load(KEY)
+
+    assert scene.calls() == calls
+    assert stored is not None
+    assert stored.value == keeper.current().token.value
+
+
+async def test_a_restored_token_keeps_its_generation(scene: Scene) -> None:
+    keeper, schedule = await started(scene)
+    generation = keeper.current().token.generation
+    scene.table = type(scene.table)()
+    other, other_schedule = scene.node()
+    keeper_store = LocalStore(scene.table, scene.clock)
+    keeper._refresher._store = keeper_store  # noqa: SLF001, the same store, emptied
+
+    await keeper.notice()
+    await live(scene, 3, schedule)
+    await other_schedule.look()
+    await settle()
+
+    assert other.current().token.generation == generation
+    assert scene.calls() == 1
+
+
+@pytest.mark.parametrize("terms", [NO_RECONCILE, ALONE], ids=["any node", "standalone minter"])
+async def test_without_a_store_only_the_standalone_minter_mints_and_only_at_the_last_moment(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch, terms: Terms
+) -> None:
+    scene = Scene(clock, method="token", terms=terms)
+    keeper, schedule = await started(scene)
+    for step in ("load", "acquire", "save", "release", "spend"):
+        monkeypatch.setattr(LocalStore, step, away)
+
+    await live(scene, 7070, schedule, step=10)
+    early = scene.calls()
+    await live(scene, 120, schedule)
+    with pytest.raises((StoreError, NotReady)):
+        await keeper.refresh(rejected=None)
+
+    assert early == 1
+    assert scene.calls() == (2 if terms.mints_alone else 1)
+
+
+# Budgets
+
+
+async def test_two_nodes_share_one_minute_between_costly_calls(scene: Scene) -> None:
+    (one, _), (other, _) = await started(scene), await started(scene)
+    await one.refresh(rejected=None)
+    await other.notice()
+
+    with pytest.raises(RefreshLimited) as refusal:
+        await other.refresh(rejected=other.current().token.value)
+
+    assert timedelta(seconds=55) < refusal.value.retry_after <= timedelta(seconds=60)
+    assert scene.is_valid(other)
+
+
+async def test_callers_get_fifteen_new_tokens_a_day_and_an_operator_five_more(
+    classic: Scene,
+) -> None:
+    keeper, _ = await started(classic)
+
+    async def ask(*, by_operator: bool) -> bool:
+        await classic.clock.advance(61)
+        rejected = None if by_operator else keeper.current().token.value
+        try:
+            return (await keeper.refresh(rejected=rejected)).refreshed
+        except RefreshLimited:
+            return False
+
+    reports = [await ask(by_operator=False) for _ in range(17)]
+    forces = [await ask(by_operator=True) for _ in range(7)]
+    await classic.clock.advance(7000)
+    later = await ask(by_operator=False)
+
+    assert reports == [True] * 15 + [False] * 2
+    assert forces == [True] * 5 + [False] * 2
+    assert not later
+
+
+async def test_the_minute_is_kept_by_a_node_whose_store_forgets(scene: Scene) -> None:
+    keeper, _ = await started(scene)
+    await keeper.refresh(rejected=None)
+    record = await scene.table.read(KEY.record)
+    await scene.table.update(KEY.record, lambda _: type(record)())
+
+    with pytest.raises(RefreshLimited):
+        await keeper.refresh(rejected=None)
+
+
+# The breaker
+
+
+async def test_a_loop_that_nothing_planned_is_stopped_after_twenty_calls_a_minute(
+    stable: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokend.plan.Plan._retry", lambda *_: None)
+    keeper, schedule = stable.node()
+    stable.wechat.coming += ["busy"] * 1000
+
+    with capture_logs() as logs:
+        await live(stable, 60, schedule)
+
+    assert len(stable.wechat.sent) == 20
+    assert [entry["log_level"] for entry in logs if entry["event"] == "breaker_open"] == ["error"]
+    assert isinstance(keeper.status().error, BreakerOpen | None)
+
+
+async def test_a_breaker_closes_again_after_five_minutes(clock: ManualClock) -> None:
+    breaker = Breaker("shop", APP_LIMITS, clock)
+    for _ in range(20):
+        breaker.admit()
+    with pytest.raises(BreakerOpen):
+        breaker.admit()
+    await clock.advance(299)
+    with pytest.raises(BreakerOpen):
+        breaker.admit()
+
+    await clock.advance(2)
+    breaker.admit()
+
+
+async def test_a_breaker_lets_a_cold_start_of_many_keys_through(clock: ManualClock) -> None:
+    breaker = Breaker("tokend", process_limits(1000), clock)
+
+    for _ in range(4000):
+        breaker.admit()
+
+    with pytest.raises(BreakerOpen):
+        breaker.admit()
+
+
+# An answer that does not change
+
+
+async def test_a_token_that_wechat_will_not_replace_is_asked_for_ever_more_slowly(
+    stable: Scene,
+) -> None:
+    keeper, schedule = await started(stable)
+    value = keeper.current().token.value.reveal()
+    same = {"access_token": value, "expires_in": 280}
+    stable.wechat.replies.extend([same] * 50)
+
+    with capture_logs() as logs:
+        await live(stable, 6915 + 150, schedule)
+
+    assert 6 <= stable.calls() + 50 - len(stable.wechat.replies) <= 12
+    assert any(entry["event"] == "token_not_replaced" for entry in logs)
