@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.proxy import proxy, script
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
@@ -249,6 +250,67 @@ async def test_a_value_saved_after_the_lease_was_lost_is_suspect(any_store: Stor
     assert kept.suspect
 
 
+async def lose_lease(store: Store, lease: Lease) -> None:
+    """It runs out."""
+    await store.release(lease, hold=timedelta(milliseconds=1))
+    await asyncio.sleep(0.005)
+
+
+async def test_a_value_is_suspect_if_another_was_stored_since_its_lease_was_given(
+    any_store: Store,
+) -> None:
+    """The other intent is so old that its call seemed to be over; it was not."""
+    old = await any_store.acquire(KEY, owner="old", ttl=TTL, above=0, quarantine=QUARANTINE)
+    await lose_lease(any_store, old)
+    new = await any_store.acquire(KEY, owner="new", ttl=TTL, above=0, quarantine=timedelta(0))
+    await any_store.save(old, token(old, "92_old"))
+
+    kept = await any_store.save(new, token(new, "92_new"))
+
+    assert kept is not None
+    assert kept.suspect
+
+
+async def test_an_intent_older_than_the_quarantine_leaves_no_suspicion(any_store: Store) -> None:
+    old = await any_store.acquire(KEY, owner="old", ttl=TTL, above=0, quarantine=QUARANTINE)
+    await lose_lease(any_store, old)
+    new = await any_store.acquire(KEY, owner="new", ttl=TTL, above=0, quarantine=timedelta(0))
+
+    kept = await any_store.save(new, token(new))
+
+    assert kept is not None
+    assert not kept.suspect
+
+
+async def test_a_refused_value_makes_the_next_one_suspect(any_store: Store) -> None:
+    """The refused one may have been given after the one that is about to be saved."""
+    late = await any_store.acquire(KEY, owner="late", ttl=TTL, above=0, quarantine=QUARANTINE)
+    await lose_lease(any_store, late)
+    await keep(any_store, "92_winner")
+    await keep(any_store, "92_sure")
+    last = await any_store.acquire(KEY, owner="last", ttl=TTL, above=0, quarantine=QUARANTINE)
+    await any_store.save(late, token(late, "92_late"))
+
+    kept = await any_store.save(last, token(last, "92_last"))
+
+    assert kept is not None
+    assert kept.suspect
+
+
+async def test_a_holder_who_died_makes_the_kept_value_suspect_by_itself(any_store: Store) -> None:
+    """Nobody has to acquire for that: whoever reads it sees it."""
+    await keep(any_store, "92_kept")
+    dead = await any_store.acquire(KEY, owner="dead", ttl=TTL, above=0, quarantine=QUARANTINE)
+    before = await any_store.load(KEY)
+    await lose_lease(any_store, dead)
+    after = await any_store.load(KEY)
+
+    assert before is not None
+    assert after is not None
+    assert (before.refreshing, before.suspect) == (True, False)
+    assert (after.refreshing, after.suspect) == (False, True)
+
+
 async def test_the_intent_of_a_holder_who_died_makes_the_next_value_suspect(
     any_store: Store,
 ) -> None:
@@ -390,6 +452,25 @@ async def test_a_redis_that_is_away_is_a_store_error_without_delay(tmp_path: Pat
     async with open_redis(f"unix://{tmp_path}/nobody.sock", CLOCK) as store:
         with pytest.raises(StoreError, match=r"^redis: "):
             await store.load(KEY)
+
+
+async def test_a_command_whose_answer_is_lost_is_not_sent_again_by_itself(
+    redis_socket: Path, folder: Path
+) -> None:
+    """Who asks for a lease has to know that it asks again."""
+    async with Redis(unix_socket_path=str(redis_socket)) as client:
+        await client.flushall()
+    async with (
+        proxy(redis_socket, folder / "proxy.sock") as wire,
+        open_redis(f"unix://{folder}/proxy.sock", CLOCK) as store,
+    ):
+        await store.spend(OTHER, ALLOWANCE)
+        wire.drop_next_reply_to(script("spend"))
+
+        with pytest.raises(StoreError):
+            await store.spend(KEY, ALLOWANCE)
+
+        assert wire.struck == 1
 
 
 def redis_name(part: str) -> str:

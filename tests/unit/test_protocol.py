@@ -135,6 +135,52 @@ async def test_a_save_that_fails_twice_is_tried_a_third_time(
     assert stored.value == keeper.current().token.value
 
 
+async def test_two_hundred_reports_in_one_process_take_one_lease(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, _ = await started(scene)
+    rejected = keeper.current().token.value
+    acquire, acquired = LocalStore.acquire, []
+
+    async def counted(store: LocalStore, *args: object, **kwargs: object) -> object:
+        acquired.append(kwargs["owner"])
+        return await acquire(store, *args, **kwargs)
+
+    monkeypatch.setattr(LocalStore, "acquire", counted)
+    scene.wechat.hold()
+    reports = [asyncio.create_task(keeper.refresh(rejected=rejected)) for _ in range(200)]
+    await settle()
+    scene.wechat.let_go()
+    await live(scene, 5)
+    await asyncio.gather(*reports)
+
+    assert len(acquired) == 1
+
+
+async def test_after_an_unclear_classic_answer_no_other_node_asks_for_90_seconds(
+    classic: Scene,
+) -> None:
+    """WeChat may still act on it: a call that met it would leave nobody knowing which came last."""
+    (one, _), (other, schedule) = await started(classic), await started(classic)
+    await live(classic, 100, schedule)
+    classic.wechat.coming.append("unanswered")
+    with pytest.raises(UpstreamUnclear):
+        await one.refresh(rejected=None)
+    sent = len(classic.wechat.sent)
+
+    await live(classic, 85, schedule)
+    reporting = asyncio.create_task(other.refresh(rejected=other.current().token.value))
+    await live(classic, 4, schedule)
+    early = len(classic.wechat.sent)
+    await live(classic, 10, schedule)
+    await reporting
+
+    assert early == sent
+    assert len(classic.wechat.sent) == sent + 1
+    assert classic.is_valid(other)
+    assert other.current().state is State.FRESH
+
+
 # Suspect tokens
 
 

@@ -111,11 +111,8 @@ def _refuse(record: Record, *, fence: int, value: str, now: int) -> Record:
     """Overtaken. But if WeChat has served us after the winner, the winner's value is dead; and so
     may be the one that somebody is about to store who holds the lease by now.
     """
-    if record.value == value:
-        settled = record
-    else:
-        settled = replace(record, suspect=True, doubted_at=now)
-    return replace(settled, intent=0 if record.intent == fence else record.intent)
+    settled = replace(record, intent=0 if record.intent == fence else record.intent)
+    return settled if record.value == value else replace(settled, suspect=True, doubted_at=now)
 
 
 def _is_doubtful(record: Record, *, owner: str, fence: int, now: int) -> bool:
