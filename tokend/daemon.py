@@ -130,10 +130,7 @@ async def _issue(ask: recipes.Ask, field: str, app: App, transport: Transport) -
 
 
 def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
-    settings = config.store
-    return open_store(
-        settings.url, clock, username=settings.username, password=config.store_password
-    )
+    return open_store(config.store.url, clock, config.store_login)
 
 
 def _transport(config: Config) -> AbstractAsyncContextManager[Transport]:

@@ -1,8 +1,7 @@
 """Records in Redis, for more than one node.
 
 Each step is a Lua script (``lua/``): atomic in the server, on the server's clock, and harmless to
-send twice. redis-py by default repeats a command ten times when the answer is lost; a lease must
-not be asked for by a layer that does not know who asks, so its retries are off.
+send twice.
 """
 
 from __future__ import annotations
@@ -12,21 +11,21 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from tokend.errors import LeaseBusy, StoreError
 from tokend.model import Changes, Lease, Secret, Token
+from tokend.store.connection import connected
+from tokend.store.login import ANONYMOUS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tokend.clock import Clock
     from tokend.model import TokenKey
+    from tokend.store.connection import Client
+    from tokend.store.login import Login
 
-_TIMEOUT_SECONDS = 1.0
 _MILLISECOND = timedelta(milliseconds=1)
 
 # Sorted set: record name → microsecond of its last change. In a cluster it lives elsewhere than the
@@ -36,29 +35,16 @@ _LOOK_BACK = 10_000_000
 
 
 @asynccontextmanager
-async def open_redis(
-    url: str, clock: Clock, *, username: str = "", password: Secret | None = None
-) -> AsyncIterator[RedisStore]:
+async def open_redis(url: str, clock: Clock, login: Login = ANONYMOUS) -> AsyncIterator[RedisStore]:
     """Connect on demand: a server that is away now may be there later."""
-    client = Redis.from_url(
-        url,
-        username=username or None,
-        password=password.reveal() if password else None,
-        decode_responses=True,
-        socket_timeout=_TIMEOUT_SECONDS,
-        socket_connect_timeout=_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    try:
+    async with connected(url, login) as client:
         yield RedisStore(client, clock)
-    finally:
-        await client.aclose()
 
 
 class RedisStore:
     """The store's contract as four scripts and a sorted set."""
 
-    def __init__(self, client: Redis, clock: Clock) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self._redis = client
         self._clock = clock
         self._load, self._acquire, self._save, self._release = (
@@ -142,7 +128,7 @@ def _told() -> Iterator[None]:
     """Say what Redis said; of a record that tokend did not write, never the content."""
     try:
         yield
-    except RedisError as error:
+    except (RedisError, RedisClusterException) as error:  # the latter is not one of the former
         raise StoreError(f"redis: {str(error)[:200] or type(error).__name__}") from None
     except (ValueError, TypeError):
         raise StoreError("redis: a record that tokend did not write") from None
