@@ -46,10 +46,7 @@ _LAST_FLIGHTS_SECONDS = 9.0
 
 
 def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
-    settings = config.store
-    return open_store(
-        settings.url, clock, username=settings.username, password=config.store_password
-    )
+    return open_store(config.store.url, clock, config.store_login)
 
 
 def _transport(config: Config) -> AbstractAsyncContextManager[Transport]:

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 # token is lost and WeChat is asked nothing.
 _FIXED: dict[str, Callable[[Config], object]] = {
     "server": lambda config: config.server,
-    "store": lambda config: (config.store, config.store_password),
+    "store": lambda config: (config.store, config.store_login),
     "wechat": lambda config: config.wechat,
     "refresh": lambda config: config.terms,
 }

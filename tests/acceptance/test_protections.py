@@ -204,9 +204,9 @@ PROTECTIONS = (
     ),
     Protection(
         "redis-py does not ask again by itself",
-        "store/redis.py",
-        "retry=Retry(NoBackoff(), 0)",
-        "retry=Retry(NoBackoff(), 3)",
+        "store/connection.py",
+        '"retry": Retry(NoBackoff(), 0)',
+        '"retry": Retry(NoBackoff(), 3)',
         (f"{STORES}a_command_whose_answer_is_lost_is_not_sent_again",),
     ),
     Protection(

@@ -209,12 +209,6 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="password in the URL",
         ),
         pytest.param(
-            APP + '[store]\nurl = "redis+sentinel://h/master/0"\n',
-            "store.url: redis+sentinel is not supported yet; there are memory:, sqlite:///path, "
-            "redis://, rediss://, unix:///path",
-            id="sentinel",
-        ),
-        pytest.param(
             APP + '[store]\nurl = "sqlite:tokend.db"\nusername = ""\n',
             "store.url: needs an absolute path, as in 'sqlite:///var/lib/tokend/…'",
             id="relative sqlite",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tokend.config import mistakes
+from tokend.config.login import LoginFiles
 from tokend.config.secrets import SecretFiles
 from tokend.config.settings import (
     NAMED,
@@ -27,6 +28,7 @@ from tokend.config.settings import (
 from tokend.errors import ConfigError
 from tokend.model import App, Client, Secret
 from tokend.policy import PACES, Pace
+from tokend.store.login import ANONYMOUS, Login
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Config:
 
     server: ServerSettings
     store: StoreSettings
-    store_password: Secret | None
+    store_login: Login
     wechat: WechatSettings
     log: LogSettings
     terms: Terms
@@ -107,7 +109,7 @@ class _Reading:
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
         apps = self._apps(terms)
         clients = self._clients()
-        password = self._password(store)
+        login = self._login(store)
         self.mistakes += _unreachable(server)
         self.mistakes += self._open_to_everyone(server)
         if not (server and store and wechat and log):
@@ -115,7 +117,7 @@ class _Reading:
         return Config(
             server=server,
             store=store,
-            store_password=password,
+            store_login=login,
             wechat=wechat,
             log=log,
             terms=terms,
@@ -203,14 +205,13 @@ class _Reading:
             return None
         return self._files.look_at_app_secret(secret, place=place)
 
-    def _password(self, store: StoreSettings | None) -> Secret | None:
-        if not (store and store.password_file):
-            return None
-        try:
-            return self._files.read(store.password_file, place="store.password_file")
-        except ValueError as error:
-            self.mistakes.append(f"store.password_file: {error}")
-            return None
+    def _login(self, store: StoreSettings | None) -> Login:
+        if store is None:
+            return ANONYMOUS
+        files = LoginFiles(self._files)
+        login = files.login(store)
+        self.mistakes += files.mistakes
+        return login
 
     def _clients(self) -> dict[str, Client]:
         clients: dict[str, Client] = {}

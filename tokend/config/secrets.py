@@ -39,6 +39,14 @@ class SecretFiles:
             )
         return self._read(Path(folder) / Path(name).name, place)
 
+    def find(self, name: str, *, place: str, secret: bool) -> Path:
+        """A file that somebody else will read. Raises ``ValueError`` if that cannot work."""
+        path = self.folder / name
+        mode, _ = _content(path)
+        if secret:
+            self._look_at_mode(mode, path, place)
+        return path
+
     def look_at_app_secret(self, secret: Secret, *, place: str) -> Secret:
         """AppSecrets have always been 32 hex digits; another form is more likely a mistake."""
         if not _APP_SECRET.fullmatch(secret.reveal()):
@@ -46,20 +54,28 @@ class SecretFiles:
         return secret
 
     def _read(self, path: Path, place: str) -> Secret:
-        try:
-            mode = path.stat().st_mode
-            if not stat.S_ISREG(mode):
-                raise ValueError(f"{path}: not a regular file")
-            with path.open("rb") as file:
-                content = file.read(_LARGEST_FILE + 1)
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror}") from None
+        mode, content = _content(path)
+        self._look_at_mode(mode, path, place)
+        return _one_line(content, path)
+
+    def _look_at_mode(self, mode: int, path: Path, place: str) -> None:
         if mode & stat.S_IROTH:
             self.warnings.append(
                 f"{place}: {path}: readable by everyone (mode {stat.S_IMODE(mode):04o}); "
                 "chmod 600 it"
             )
-        return _one_line(content, path)
+
+
+def _content(path: Path) -> tuple[int, bytes]:
+    """Mode and beginning of a regular file: one byte more than a secret may have."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"{path}: not a regular file")
+        with path.open("rb") as file:
+            return mode, file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
 
 
 def _one_line(content: bytes, path: Path) -> Secret:

@@ -20,11 +20,11 @@ from pydantic import (
 )
 
 from tokend.model import Permission
+from tokend.store.redis_url import RedisUrl, is_redis
 
 _T = TypeVar("_T")
 
 _LONGEST_SOCKET_PATH = 107
-_REDIS = {"redis", "rediss", "unix"}
 
 # WeChat gives a new stable_token only in the last 300 s of the old one.
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
@@ -80,20 +80,21 @@ def _split(url: str) -> SplitResult:
 def _store_url(url: str) -> str:
     if url == "memory:":
         return url
+    if is_redis(url):
+        RedisUrl.parse(url)
+        return url
     parts = _split(url)
-    if parts.scheme in {"redis+sentinel", "redis+cluster"}:
-        raise ValueError(f"{parts.scheme} is not supported yet; there are {_STORES}")
-    if parts.scheme not in {"sqlite", *_REDIS}:
+    if parts.scheme != "sqlite":
         raise ValueError(f"must be one of {_STORES}")
-    is_path = not parts.netloc and parts.path.startswith("/") and parts.path.strip("/")
-    if parts.scheme in {"sqlite", "unix"} and not is_path:
-        raise ValueError(f"needs an absolute path, as in '{parts.scheme}:///var/lib/tokend/…'")
-    if parts.scheme in {"redis", "rediss"} and not parts.hostname:
-        raise ValueError("needs a host, as in 'redis://127.0.0.1:6379/0'")
+    if parts.netloc or not (parts.path.startswith("/") and parts.path.strip("/")):
+        raise ValueError("needs an absolute path, as in 'sqlite:///var/lib/tokend/…'")
     return url
 
 
-_STORES = "memory:, sqlite:///path, redis://, rediss://, unix:///path"
+_STORES = (
+    "memory:, sqlite:///path, redis://, redis+sentinel://, redis+cluster:// "
+    "(rediss… with TLS), unix:///path"
+)
 
 
 def _wechat_url(url: str) -> str:
@@ -191,12 +192,25 @@ class StoreSettings(_Section):
     url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///var/lib/tokend/tokend.db"
     username: str = ""
     password_file: str = ""
+    sentinel_password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
     timeout_seconds: Annotated[float, Field(ge=0.1, le=5)] = 1
 
     @model_validator(mode="after")
     def _check_login(self) -> StoreSettings:
-        if (self.password_file or self.username) and urlsplit(self.url).scheme not in _REDIS:
+        redis = RedisUrl.parse(self.url) if is_redis(self.url) else None
+        if (self.password_file or self.username) and not redis:
             raise ValueError("username and password_file are for Redis, which url is not")
+        if self.sentinel_password_file and not (redis and redis.layout == "sentinel"):
+            raise ValueError("sentinel_password_file is for redis+sentinel://, which url is not")
+        if (self.ca_file or self.cert_file or self.key_file) and not (redis and redis.tls):
+            raise ValueError(
+                "ca_file, cert_file and key_file are for TLS, as in rediss://, which url is not"
+            )
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file needs cert_file")
         return self
 
 

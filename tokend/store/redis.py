@@ -1,8 +1,7 @@
 """Records in Redis, for more than one node.
 
 Each step is a Lua script (``lua/``): atomic in the server, on the server's clock, and harmless to
-send twice. redis-py by default repeats a command ten times when the answer is lost; a lease must
-not be asked for by a layer that does not know who asks, so its retries are off.
+send twice.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from tokend.errors import LeaseBusy, StoreError
 from tokend.model import Changes, Lease, Secret, Token
+from tokend.store.connection import connected
+from tokend.store.login import ANONYMOUS
 from tokend.store.record import LONGEST_LEASE
 from tokend.store.wakeup import listening
 
@@ -31,10 +29,11 @@ if TYPE_CHECKING:
     from tokend.allowance import Allowance
     from tokend.clock import Clock
     from tokend.model import TokenKey
+    from tokend.store.connection import Client
+    from tokend.store.login import Login
 
 log = structlog.get_logger()
 
-_TIMEOUT_SECONDS = 1.0
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -48,30 +47,16 @@ _LOOK_BACK = 10_000_000
 
 
 @asynccontextmanager
-async def open_redis(
-    url: str, clock: Clock, *, username: str = "", password: Secret | None = None
-) -> AsyncIterator[RedisStore]:
+async def open_redis(url: str, clock: Clock, login: Login = ANONYMOUS) -> AsyncIterator[RedisStore]:
     """Connect on demand: a server that is away now may be there later."""
-    client = Redis.from_url(
-        url,
-        username=username or None,
-        password=password.reveal() if password else None,
-        decode_responses=True,
-        socket_timeout=_TIMEOUT_SECONDS,
-        socket_connect_timeout=_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    try:
-        async with listening(client, CHANNEL) as news:
-            yield RedisStore(client, clock, news)
-    finally:
-        await client.aclose()
+    async with connected(url, login) as client, listening(client, CHANNEL) as news:
+        yield RedisStore(client, clock, news)
 
 
 class RedisStore:
     """The store's contract as scripts, a sorted set and a channel."""
 
-    def __init__(self, client: Redis, clock: Clock, news: asyncio.Event) -> None:
+    def __init__(self, client: Client, clock: Clock, news: asyncio.Event) -> None:
         self._redis = client
         self._clock = clock
         self._news = news
@@ -187,7 +172,7 @@ def _told() -> Iterator[None]:
     """Say what Redis said; of a record that tokend did not write, never the content."""
     try:
         yield
-    except RedisError as error:
+    except (RedisError, RedisClusterException) as error:  # the latter is not one of the former
         raise StoreError(f"redis: {str(error)[:200] or type(error).__name__}") from None
     except (ValueError, TypeError):
         raise StoreError("redis: a record that tokend did not write") from None

@@ -1,0 +1,120 @@
+"""Clients of Redis as people run it: one server, Sentinel, Cluster.
+
+redis-py by default repeats a command whose answer is lost. A lease must not be asked for by a
+layer that does not know who asks, so retries are off: in each client, and in those that ask the
+sentinels. What a node of a cluster sends elsewhere (MOVED, ASK) it did not do, nor does a server
+do a script that it does not know (NOSCRIPT): redis-py follows those, and repeats nothing by it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from tokend.store.login import ANONYMOUS
+from tokend.store.redis_url import RedisUrl
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+    from tokend.model import Secret
+    from tokend.store.login import Login
+
+Client: TypeAlias = "Redis | RedisCluster"
+_Options: TypeAlias = dict[str, Any]
+
+
+@asynccontextmanager
+async def connected(url: str, login: Login = ANONYMOUS) -> AsyncIterator[Client]:
+    """A client that connects on demand: a server that is away now may be there later.
+
+    Raises ``ValueError`` if *url* is none of Redis.
+    """
+    async with _opened(RedisUrl.parse(url), login) as client:
+        yield client
+
+
+def _opened(where: RedisUrl, login: Login) -> AbstractAsyncContextManager[Client]:
+    network = _network(where, login)
+    options = network | {
+        "username": login.username or None,
+        "password": _reveal(login.password),
+        "decode_responses": True,
+    }
+    if where.layout == "cluster":
+        return _cluster(where, options)
+    if where.layout == "sentinel":
+        return _watched(where, options, network | {"password": _reveal(login.sentinel_password)})
+    return aclosing(_server(where, options))
+
+
+def _server(where: RedisUrl, options: _Options) -> Redis:
+    if where.layout == "socket":
+        return Redis(unix_socket_path=where.path, db=where.db, **options)
+    ((host, port),) = where.hosts
+    return Redis(host=host, port=port, db=where.db, **options)
+
+
+@asynccontextmanager
+async def _watched(
+    where: RedisUrl, options: _Options, sentinel_options: _Options
+) -> AsyncIterator[Redis]:
+    """The master, wherever the sentinels say it is when a connection is made."""
+    asked = Sentinel([])  # type: ignore[no-untyped-call]
+    asked.sentinels = [_Sentinel(host=h, port=p, **sentinel_options) for h, p in where.hosts]
+    async with AsyncExitStack() as stack:
+        for sentinel in tuple(asked.sentinels):
+            await stack.enter_async_context(aclosing(sentinel))
+        master = asked.master_for(where.master, db=where.db, **options)
+        yield await stack.enter_async_context(aclosing(master))
+
+
+class _Sentinel(Redis):
+    def __repr__(self) -> str:
+        """For the message that no sentinel answered. redis-py would show the password there."""
+        options = self.connection_pool.connection_kwargs
+        return f"{options['host']}:{options['port']}"
+
+
+@asynccontextmanager
+async def _cluster(where: RedisUrl, options: _Options) -> AsyncIterator[RedisCluster]:
+    client = RedisCluster(startup_nodes=[ClusterNode(h, p) for h, p in where.hosts], **options)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        # After an error that does nothing, because the client is about to learn its nodes anew.
+        for node in client.get_nodes():
+            await node.disconnect()
+
+
+def _network(where: RedisUrl, login: Login) -> _Options:
+    """What is the same for Redis and its sentinels.
+
+    RESP2 is what every server, proxy and version of redis-py speaks alike.
+    """
+    options: _Options = {
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": login.timeout_seconds,
+        "socket_connect_timeout": login.timeout_seconds,
+    }
+    if where.tls:
+        options |= {
+            "ssl": True,
+            "ssl_check_hostname": True,
+            "ssl_ca_certs": login.ca_file and str(login.ca_file),
+            "ssl_certfile": login.cert_file and str(login.cert_file),
+            "ssl_keyfile": login.key_file and str(login.key_file),
+        }
+    return options
+
+
+def _reveal(secret: Secret | None) -> str | None:
+    return secret.reveal() if secret else None
