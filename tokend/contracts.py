@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tokend.allowance import Allowance
+    from tokend.findings import Finding
 
 Issue: TypeAlias = Callable[[], Awaitable[Issued]]
 
@@ -68,6 +69,9 @@ class Store(Protocol):
 
         A cursor smaller than *since* means that the store has lost what it knew.
         """
+
+    async def examine(self) -> list[Finding]:
+        """What is right and wrong with it, for an operator. Leaves nothing behind."""
 
     async def woken(self) -> None:
         """Return soon after another node has changed something; or never, so do not rely on it."""

@@ -20,6 +20,8 @@ from tokend import logs, tasks
 from tokend.api.access import Access
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.routes import make_app
+from tokend.errors import StoreError
+from tokend.findings import Verdict
 from tokend.fleet import Fleet
 from tokend.follower import Follower
 from tokend.reload import Reload
@@ -81,6 +83,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_signalled())
         store = await stack.enter_async_context(edges.store(config, clock))
+        await _examine(store)
         transport = await stack.enter_async_context(edges.transport(config))
         spawn = await stack.enter_async_context(_flights())
         schedule = Schedule(clock)
@@ -122,6 +125,23 @@ async def serve(
         on_serving(urls)
         await signals.stop.wait()
         log.info("stopping")
+
+
+async def _examine(store: Store) -> None:
+    """Raise ``StoreError`` if it would fail in the middle of a refresh. One that is away may be
+    there later.
+    """
+    try:
+        findings = await store.examine()
+    except StoreError as error:
+        log.warning("store_not_examined", error=str(error))
+        return
+    bad = [finding for finding in findings if finding.verdict is Verdict.BAD]
+    for finding in findings:
+        if finding.verdict is Verdict.WARNING:
+            log.warning("store_doubtful", found=finding.text, advice=finding.advice)
+    if bad:
+        raise StoreError("\n".join(f"{finding.text}; {finding.advice}" for finding in bad))
 
 
 def _unix(config: Config) -> UnixSocket | None:

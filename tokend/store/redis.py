@@ -18,6 +18,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from tokend.errors import LeaseBusy, StoreError
 from tokend.model import Changes, Lease, Secret, Token
 from tokend.store.connection import connected
+from tokend.store.examination import Examination
 from tokend.store.login import ANONYMOUS
 from tokend.store.record import LONGEST_LEASE
 from tokend.store.wakeup import listening
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from tokend.allowance import Allowance
     from tokend.clock import Clock
+    from tokend.findings import Finding
     from tokend.model import TokenKey
     from tokend.store.connection import Client
     from tokend.store.login import Login
@@ -60,13 +62,11 @@ class RedisStore:
         self._redis = client
         self._clock = clock
         self._news = news
-        self._load, self._acquire, self._save, self._release, self._spend, self._announce = (
-            client.register_script(_source(name)) for name in SCRIPTS
-        )
+        self._scripts = {name: client.register_script(_source(name)) for name in SCRIPTS}
 
     async def load(self, key: TokenKey) -> Token | None:
         with _told():
-            kept = await self._load(keys=_names(key, "token", "lease"))
+            kept = await self._scripts["load"](keys=_names(key, "token", "lease"))
             if kept == ["unreadable"]:
                 log.error("record_unreadable", record=key.record)
                 return None
@@ -76,7 +76,7 @@ class RedisStore:
         self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
     ) -> Lease:
         with _told():
-            fence, swept = await self._acquire(
+            fence, swept = await self._scripts["acquire"](
                 keys=_names(key, "token", "lease", "fence", "unreadable"),
                 args=[
                     owner,
@@ -91,13 +91,13 @@ class RedisStore:
                 log.error("not_of_tokend", what=swept, record=key.record)
             if not lease.fence:
                 raise LeaseBusy(f"{key}: another node is refreshing it")
-            await self._announce(keys=[_CHANGES], args=[key.record, CHANNEL])
+            await self._scripts["announce"](keys=[_CHANGES], args=[key.record, CHANNEL])
         return lease
 
     async def save(self, lease: Lease, token: Token) -> Token | None:
         remaining = self._clock.to_wall(token.expires_at) - self._clock.wall()
         with _told():
-            kept, generation, suspect = await self._save(
+            kept, generation, suspect = await self._scripts["save"](
                 keys=_names(lease.key, "token", "lease"),
                 args=[
                     lease.owner,
@@ -107,7 +107,7 @@ class RedisStore:
                     remaining // _MILLISECOND,
                 ],
             )
-            await self._announce(keys=[_CHANGES], args=[lease.key.record, CHANNEL])
+            await self._scripts["announce"](keys=[_CHANGES], args=[lease.key.record, CHANNEL])
         if kept != "1":
             return None
         return replace(
@@ -120,14 +120,14 @@ class RedisStore:
 
     async def release(self, lease: Lease, *, hold: timedelta = timedelta(0)) -> None:
         with _told():
-            await self._release(
+            await self._scripts["release"](
                 keys=_names(lease.key, "token", "lease"),
                 args=[lease.owner, lease.fence, hold // _MILLISECOND],
             )
 
     async def spend(self, key: TokenKey, allowance: Allowance) -> timedelta:
         with _told():
-            wait = await self._spend(
+            wait = await self._scripts["spend"](
                 keys=_names(key, "budget"),
                 args=[allowance.pause // _MICROSECOND, allowance.daily],
             )
@@ -144,6 +144,12 @@ class RedisStore:
     async def woken(self) -> None:
         await self._news.wait()
         self._news.clear()
+
+    async def examine(self) -> list[Finding]:
+        """Whether this Redis can be used, and trusted. Raises ``StoreError`` if it is away."""
+        with _told():
+            examination = Examination(client=self._redis, scripts=self._scripts, clock=self._clock)
+            return await examination.findings()
 
     def _token(self, kept: list[str]) -> Token:
         value, generation, fence, remaining, suspect, refreshing = kept
