@@ -44,10 +44,10 @@ class Node:
         with Redis(port=self.port, password=self.password, decode_responses=True) as client:
             return client.execute_command(*command)
 
-    def calls(self, command: str) -> int:
-        """How often *command* has been done here since CONFIG RESETSTAT."""
-        done = self.ask("INFO", "commandstats").get(f"cmdstat_{command}", {"calls": 0})
-        return done["calls"]
+    def count(self, command: str, what: str = "calls") -> int:
+        """How often *command* has been done here, or has failed ("failed_calls")."""
+        stats = self.ask("INFO", "commandstats")
+        return stats.get(f"cmdstat_{command}", {}).get(what, 0)
 
     def kill(self) -> None:
         self.process.kill()

@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kit.tls import make_certificates
 
 from tokend.config import load
 from tokend.config.settings import NAMED, SECTIONS, Address
 from tokend.errors import ConfigError
 from tokend.model import Permission, Secret
+from tokend.store.login import Login
+from tokend.store.redis_url import RedisUrl
 
 SHIPPED = Path(__file__).parents[2] / "config"
 APP_SECRET = "0123456789abcdef0123456789abcdef"
@@ -219,6 +222,21 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="password for sqlite",
         ),
         pytest.param(
+            APP + '[store]\nurl = "redis+cluster://h"\nsentinel_password_file = "x"\n',
+            "store: sentinel_password_file is for redis+sentinel://, which url is not",
+            id="sentinel password for a cluster",
+        ),
+        pytest.param(
+            APP + '[store]\nurl = "redis://h"\nca_file = "x"\n',
+            "store: ca_file, cert_file and key_file are for TLS, as in rediss://, which url is not",
+            id="certificates without TLS",
+        ),
+        pytest.param(
+            APP + '[store]\nurl = "rediss://h"\nkey_file = "x"\n',
+            "store: key_file needs cert_file",
+            id="key without certificate",
+        ),
+        pytest.param(
             APP + '[wechat]\nurl = "http://api.weixin.qq.com"\n',
             "wechat.url: http://api.weixin.qq.com: must be https; the AppSecret goes there",
             id="WeChat without TLS",
@@ -318,6 +336,160 @@ def test_a_secret_file_holds_one_secret(folder: Path, content: bytes, said: str)
     (folder / "shop.secret").write_bytes(content)
 
     assert mistakes(folder, APP) == [f"apps.shop.secret_file: {folder}/shop.secret: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("redis://h", RedisUrl(layout="server", hosts=(("h", 6379),))),
+        ("valkey://h:1/", RedisUrl(layout="server", hosts=(("h", 1),))),
+        ("rediss://[::1]:2/3", RedisUrl(layout="server", tls=True, hosts=(("::1", 2),), db=3)),
+        ("valkeys://h", RedisUrl(layout="server", tls=True, hosts=(("h", 6379),))),
+        ("unix:///r.sock", RedisUrl(layout="socket", path="/r.sock")),
+        ("unix:///run/r.sock?db=4", RedisUrl(layout="socket", path="/run/r.sock", db=4)),
+        (
+            "redis+sentinel://a:1,[::1]:2,b/main.1/5",
+            RedisUrl(
+                layout="sentinel", hosts=(("a", 1), ("::1", 2), ("b", 26379)), master="main.1", db=5
+            ),
+        ),
+        (
+            "rediss+sentinel://a/main",
+            RedisUrl(layout="sentinel", tls=True, hosts=(("a", 26379),), master="main"),
+        ),
+        (
+            "redis+cluster://a,[::1]:2",
+            RedisUrl(layout="cluster", hosts=(("a", 6379), ("::1", 2))),
+        ),
+        ("valkeys+cluster://a:1", RedisUrl(layout="cluster", tls=True, hosts=(("a", 1),))),
+    ],
+)
+def test_a_redis_url_says_where_redis_is(folder: Path, url: str, where: RedisUrl) -> None:
+    config = read(folder, APP + f'[store]\nurl = "{url}"\n')
+
+    assert RedisUrl.parse(config.store.url) == where
+
+
+STORES = (
+    "must be one of memory:, sqlite:///path, redis://, redis+sentinel://, redis+cluster:// "
+    "(rediss… with TLS), unix:///path"
+)
+LIKE_A_HOST = "a host must be like 'redis-1', 'redis-1:6379' or '[::1]:6379'"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://", "needs a host, as in 'redis://127.0.0.1:6379/0'"),
+        ("redis://h:port", LIKE_A_HOST),
+        ("redis://h:1:2", LIKE_A_HOST),
+        ("redis://::1", LIKE_A_HOST),
+        ("redis://[::x]", LIKE_A_HOST),
+        ("redis://h?password=canary", LIKE_A_HOST),
+        ("redis+cluster://a,,b", LIKE_A_HOST),
+        ("redis://:can/ary@h", LIKE_A_HOST),
+        ("redis://h:0", "a port must be 1 to 65535"),
+        ("redis://h:65536", "a port must be 1 to 65535"),
+        ("redis://a,b", "more than one host; for that there are +sentinel and +cluster"),
+        ("redis://h/one", "the database must be a number, as in 'redis://127.0.0.1:6379/0'"),
+        ("redis://h/0?a=b", "the database must be a number, as in 'redis://127.0.0.1:6379/0'"),
+        ("unix://h/r.sock", "needs an absolute path, as in 'unix:///run/redis/redis.sock'"),
+        ("unix:///", "needs an absolute path, as in 'unix:///run/redis/redis.sock'"),
+        ("unix:///r?password=x", "nothing but a database may follow the path, as in '?db=1'"),
+        (
+            "redis+sentinel://h",
+            "needs the name of a master, as in 'redis+sentinel://host:26379/main/0'",
+        ),
+        ("redis+cluster://h/1", "must end with the hosts: a cluster has one database"),
+        (
+            "redis+sentinel://x:canary@h/main",
+            "must hold no user name or password; passwords have files of their own",
+        ),
+        ("redis+sentry://h", STORES),
+    ],
+)
+def test_a_redis_url_that_cannot_be_used_is_refused(folder: Path, url: str, said: str) -> None:
+    assert mistakes(folder, APP + f'[store]\nurl = "{url}"\n') == [f"store.url: {said}"]
+
+
+def test_the_files_of_a_login_stand_beside_the_configuration(folder: Path) -> None:
+    made = make_certificates(folder)
+    for name in ("redis.password", "sentinel.password"):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(f"{name}\n")
+
+    config = read(
+        folder,
+        APP
+        + """
+        [store]
+        url = "rediss+sentinel://h/main"
+        username = "tokend"
+        password_file = "redis.password"
+        sentinel_password_file = "sentinel.password"
+        ca_file = "ca.pem"
+        cert_file = "client.pem"
+        key_file = "key.pem"
+        """,
+    )
+
+    assert config.warnings == ()
+    assert config.store_login == Login(
+        username="tokend",
+        password=Secret("redis.password"),
+        sentinel_password=Secret("sentinel.password"),
+        ca_file=made.ca,
+        cert_file=made.client,
+        key_file=made.client_key,
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "mistake"),
+    [
+        ({"ca_file": "no.pem"}, "ca_file: {}/no.pem: No such file or directory"),
+        ({"ca_file": "shop.secret"}, "ca_file: {}/shop.secret: holds no certificate in PEM"),
+        ({"ca_file": "."}, "ca_file: {}: not a regular file"),
+        ({"cert_file": "no.pem"}, "cert_file: {}/no.pem: No such file or directory"),
+        (
+            {"cert_file": "client.pem", "key_file": "no.pem"},
+            "key_file: {}/no.pem: No such file or directory",
+        ),
+        (
+            {"cert_file": "ca.pem"},
+            "cert_file: {}/ca.pem: needs a certificate and its key, both unencrypted",
+        ),
+        (
+            {"cert_file": "server.pem", "key_file": "key.pem"},
+            "cert_file: {}/server.pem: needs a certificate and its key, both unencrypted",
+        ),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_mistakes(
+    folder: Path, files: dict[str, str], mistake: str
+) -> None:
+    make_certificates(folder)
+    settings = "".join(f'{name} = "{value}"\n' for name, value in files.items())
+
+    told = mistakes(folder, APP + f'[store]\nurl = "rediss://h"\n{settings}')
+
+    assert told == ["store." + mistake.format(folder)]
+
+
+@pytest.mark.parametrize("setting", ["cert_file", "key_file"])
+def test_a_key_that_everyone_can_read_is_a_warning(folder: Path, setting: str) -> None:
+    made = make_certificates(folder)
+    for path in (made.ca, made.client, made.client_key):
+        path.chmod(0o644)
+    settings = 'cert_file = "client.pem"\n'
+    if setting == "key_file":
+        settings += 'key_file = "key.pem"\n'
+
+    config = read(folder, APP + f'[store]\nurl = "rediss://h"\nca_file = "ca.pem"\n{settings}')
+
+    (warning,) = config.warnings
+    assert warning.startswith(f"store.{setting}: {folder}/")
+    assert "readable by everyone" in warning
 
 
 def test_a_fifo_is_no_secret_file_and_blocks_nobody(folder: Path) -> None:

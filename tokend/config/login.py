@@ -68,9 +68,7 @@ class LoginFiles:
             # An empty passphrase, lest OpenSSL ask for one on the terminal.
             _context().load_cert_chain(path, key, password="")
         except ssl.SSLError:
-            raise ValueError(
-                f"{path}: not a certificate in PEM with its key, which must have no passphrase"
-            ) from None
+            raise ValueError(f"{path}: needs a certificate and its key, both unencrypted") from None
         return path
 
 

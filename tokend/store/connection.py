@@ -8,6 +8,7 @@ do a script that it does not know (NOSCRIPT): redis-py follows those, and repeat
 
 from __future__ import annotations
 
+from asyncio import Semaphore
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,6 +16,7 @@ from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from tokend.store.login import ANONYMOUS
 from tokend.store.redis_url import RedisUrl
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 Client: TypeAlias = "Redis | RedisCluster"
 _Options: TypeAlias = dict[str, Any]
+
+# Commands, and so connections, at once. Each TLS connection costs redis-py 20 ms of CPU.
+_AT_ONCE = 20
 
 
 @asynccontextmanager
@@ -54,11 +59,36 @@ def _opened(where: RedisUrl, login: Login) -> AbstractAsyncContextManager[Client
     return aclosing(_server(where, options))
 
 
+class _Server(Redis):
+    """Does so many commands at once; others wait. Without that redis-py refuses them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._turns = Semaphore(_AT_ONCE)
+
+    async def execute_command(self, *command: Any, **options: Any) -> Any:
+        async with self._turns:
+            return await super().execute_command(*command, **options)  # type: ignore[no-untyped-call]
+
+
+class _Cluster(RedisCluster):
+    """The same. What is asked before the nodes are known goes to any of them; so they are first."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._turns = Semaphore(_AT_ONCE)
+
+    async def execute_command(self, *command: Any, **options: Any) -> Any:
+        async with self._turns:
+            await self.initialize()
+            return await super().execute_command(*command, **options)
+
+
 def _server(where: RedisUrl, options: _Options) -> Redis:
     if where.layout == "socket":
-        return Redis(unix_socket_path=where.path, db=where.db, **options)
+        return _Server(unix_socket_path=where.path, db=where.db, **options)
     ((host, port),) = where.hosts
-    return Redis(host=host, port=port, db=where.db, **options)
+    return _Server(host=host, port=port, db=where.db, **options)
 
 
 @asynccontextmanager
@@ -71,26 +101,44 @@ async def _watched(
     async with AsyncExitStack() as stack:
         for sentinel in tuple(asked.sentinels):
             await stack.enter_async_context(aclosing(sentinel))
-        master = asked.master_for(where.master, db=where.db, **options)
+        master = asked.master_for(where.master, redis_class=_Server, db=where.db, **options)
         yield await stack.enter_async_context(aclosing(master))
 
 
 class _Sentinel(Redis):
+    """Prints why it did not answer, for the message that there is no master.
+
+    redis-py prints the client itself there, in some versions with its password.
+    """
+
+    _trouble = ""
+
+    async def sentinel_masters(self) -> Any:
+        try:
+            return await super().sentinel_masters()
+        except RedisError as error:
+            self._trouble = str(error)
+            raise
+
     def __repr__(self) -> str:
-        """For the message that no sentinel answered. redis-py would show the password there."""
-        options = self.connection_pool.connection_kwargs
-        return f"{options['host']}:{options['port']}"
+        at = self.connection_pool.connection_kwargs
+        return f"{at['host']}:{at['port']}: {self._trouble}"
 
 
 @asynccontextmanager
 async def _cluster(where: RedisUrl, options: _Options) -> AsyncIterator[RedisCluster]:
-    client = RedisCluster(startup_nodes=[ClusterNode(h, p) for h, p in where.hosts], **options)
+    client = _Cluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in where.hosts],
+        # On each fifth MOVED redis-py would close all connections, under commands of others too.
+        reinitialize_steps=0,
+        **options,
+    )
     try:
         yield client
     finally:
         await client.aclose()
         # After an error that does nothing, because the client is about to learn its nodes anew.
-        for node in client.get_nodes():
+        for node in (*client.get_nodes(), *client.nodes_manager.startup_nodes.values()):
             await node.disconnect()
 
 
