@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 import time
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from kit.tls import make_certificates, tls_before
 
 from tokend.clock import SystemClock
 from tokend.errors import LeaseBusy, StoreError
-from tokend.model import Secret, Token, TokenKey
+from tokend.model import Issued, Secret, Token, TokenKey
 from tokend.store.login import Login
 from tokend.store.redis import open_redis
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from kit.redis_topologies import Node, Watched
     from kit.tls import Certificates
 
+    from tokend.model import Lease
     from tokend.store.redis import RedisStore
 
 CLOCK = SystemClock()
@@ -111,15 +113,15 @@ def app(number: int) -> TokenKey:
     return TokenKey(app=f"app-{number}", appid=f"wx{number:016x}", kind="access_token")
 
 
-def token(value: str) -> Token:
-    expires_at = CLOCK.now() + timedelta(seconds=7200)
-    return Token(value=Secret(value), generation=0, expires_at=expires_at)
+def token(value: str, lease: Lease) -> Token:
+    issued = Issued(value=Secret(value), lifetime=timedelta(seconds=7200))
+    return Token.of(issued, asked_at=CLOCK.now(), fence=lease.fence)
 
 
 async def refresh(store: RedisStore, key: TokenKey, value: str) -> int:
     """Acquire, save, release. Gives the fence."""
-    lease = await store.acquire(key, owner=f"for {value}", ttl=TTL, above=0)
-    assert await store.save(lease, token(value))
+    lease = await store.acquire(key, owner=f"for {value}", ttl=TTL, above=0, quarantine=TTL)
+    assert await store.save(lease, token(value, lease))
     await store.release(lease)
     return lease.fence
 
@@ -149,10 +151,10 @@ async def until_it_works(store: RedisStore, value: str) -> int:
 async def test_the_contract_is_kept(there: Place) -> None:
     async with open_redis(there.url, CLOCK, there.login) as store:
         seen = await store.changes(0)
-        lease = await store.acquire(KEY, owner="one", ttl=TTL, above=0)
+        lease = await store.acquire(KEY, owner="one", ttl=TTL, above=0, quarantine=TTL)
         with pytest.raises(LeaseBusy):
-            await store.acquire(KEY, owner="other", ttl=TTL, above=0)
-        saved = await store.save(lease, token("92_first"))
+            await store.acquire(KEY, owner="other", ttl=TTL, above=0, quarantine=TTL)
+        saved = await store.save(lease, token("92_first", lease))
         await store.release(lease)
         next_fence = await refresh(store, KEY, "92_second")
 
@@ -238,7 +240,8 @@ async def test_a_wrong_password_is_tried_once_and_never_shown(there: Place, logi
         said = await trouble(store)
 
     tried = [node.count("auth", "failed_calls") for node in there.nodes]
-    assert all(after - failed <= 1 for failed, after in zip(before, tried, strict=True))
+    # One by the command, one by who listens for wake-ups.
+    assert all(after - failed <= 2 for failed, after in zip(before, tried, strict=True))
     assert "invalid username-password pair" in said
     assert "canary" not in said
 
@@ -257,7 +260,9 @@ async def test_a_key_may_stand_in_a_file_of_its_own(
     [
         pytest.param("localhost", "", "not valid for 'localhost'", id="wrong host name"),
         pytest.param("127.0.0.1", "ca_file", "self-signed certificate", id="unknown CA"),
-        pytest.param("127.0.0.1", "cert_file", "certificate required", id="no certificate"),
+        pytest.param(
+            "127.0.0.1", "cert_file", "certificate required|reset by peer", id="no certificate"
+        ),
     ],
 )
 async def test_whoever_cannot_be_trusted_is_told_nothing(
@@ -266,7 +271,7 @@ async def test_whoever_cannot_be_trusted_is_told_nothing(
     login = replace(encrypted.login, **({without: None} if without else {}))
 
     async with open_redis(encrypted.url.replace("127.0.0.1", host), CLOCK, login) as store:
-        assert said in await trouble(store)
+        assert re.search(said, await trouble(store))
 
 
 async def test_when_the_master_dies_the_store_goes_on_with_the_replica(failing: Watched) -> None:
