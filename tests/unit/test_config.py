@@ -248,6 +248,23 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="WeChat with a path",
         ),
         pytest.param(
+            APP + "ahead_seconds = 70\n",
+            "apps.shop.ahead_seconds (70) must be at least 71: the 30 s of jitter, and "
+            "refresh.lease_seconds + wechat.timeout_seconds + 3 (41) for another node to take over",
+            id="too late for another node to take over",
+        ),
+        pytest.param(
+            APP + "[refresh]\nlease_seconds = 18\n",
+            "refresh.lease_seconds (18) must be at least wechat.timeout_seconds + "
+            "6 * store.timeout_seconds + 5 (19), or a call could outlast its lease",
+            id="a lease shorter than a call",
+        ),
+        pytest.param(
+            APP + "[refresh]\nreconcile_seconds = 5\n",
+            "refresh.reconcile_seconds: 0 (never), or at least 30",
+            id="comparing too often",
+        ),
+        pytest.param(
             APP + "[wechat]\ntimeout_seconds = 30\n",
             "wechat.timeout_seconds: must be at most 8",
             id="timeout",
