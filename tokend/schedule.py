@@ -14,6 +14,7 @@ from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
+import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from tokend.clock import Clock
     from tokend.keeper import Keeper
 
-_WATCHDOG = timedelta(seconds=15)
+_WATCHDOG = timedelta(seconds=5)
+_JUMP = timedelta(seconds=10)
+
+log = structlog.get_logger()
 
 
 class Schedule:
@@ -63,9 +67,18 @@ class Schedule:
             self._bell.shutdown(wait=False)
 
     async def _watch(self) -> None:
+        """After a sleep of the machine this is the first to see that something is overdue."""
+        offset = self._offset()
         while True:
             await self._clock.sleep(_WATCHDOG)
             await self.look()
+            jump, offset = self._offset() - offset, self._offset()
+            if abs(jump) > _JUMP:
+                log.warning("wall_clock_jumped", seconds=jump.total_seconds())
+
+    def _offset(self) -> datetime:
+        """When the machine was started, by its wall clock. Moves when somebody sets that."""
+        return self._clock.wall() - self._clock.elapsed()
 
     def _set_bell(self) -> None:
         """One job at a time, a new one each: APScheduler drops a job whose namesake is running."""

@@ -8,6 +8,7 @@ import pytest
 from kit.nodes import Cluster, cluster
 from kit.process import Simulator, simulator
 from kit.redis_server import RedisServer, redis_server
+from redis.asyncio import Redis
 
 from tokend.cli.simulate import APP_SECRET, APPID
 
@@ -67,3 +68,11 @@ def redis(folder: Path) -> Iterator[RedisServer]:
 async def nodes(folder: Path, wechat: Simulator) -> AsyncIterator[Cluster]:
     async with cluster(folder, wechat) as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def store(request: pytest.FixtureRequest, redis_socket: Path) -> str:
+    """Each durable store in turn, empty."""
+    async with Redis(unix_socket_path=str(redis_socket)) as client:
+        await client.flushall()
+    return request.param

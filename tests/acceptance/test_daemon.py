@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from kit.process import Simulator, one_shot, running, serving
-from redis.asyncio import Redis
 
 from tokend.cli.simulate import APP_SECRET
 
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
 
 TOKEN = "/v1/apps/shop/access_token"
 REFRESH = f"{TOKEN}/refresh"
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-async def store(request: pytest.FixtureRequest, redis_socket: Path) -> str:
-    async with Redis(unix_socket_path=str(redis_socket)) as client:
-        await client.flushall()
-    return request.param
 
 
 async def token(session: aiohttp.ClientSession) -> str:

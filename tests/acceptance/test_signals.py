@@ -67,7 +67,7 @@ async def test_apps_come_and_go_and_what_stays_does_not_notice(
     assert await wechat.calls() == 1
 
 
-async def test_a_new_secret_is_tried_at_once(configured: Configured, wechat: Simulator) -> None:
+async def test_a_new_secret_is_tried_at_once(configured: Configured) -> None:
     """What WeChat refused with the old one is not held against the new one."""
     path = configured()
     secret = path.with_name("shop.secret")

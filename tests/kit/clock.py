@@ -44,6 +44,12 @@ class ManualClock:
         """Somebody sets the host's clock."""
         self._wall_jump += by
 
+    def suspend(self, by: timedelta) -> None:
+        """The machine sleeps: time goes on, and timers do not hear of it."""
+        self._sleepers = [(when + by, order, awake) for when, order, awake in self._sleepers]
+        self._now += by
+        self._elapsed += by
+
     async def advance(self, seconds: float) -> None:
         end = self._now + timedelta(seconds=seconds)
         while self._sleepers and self._sleepers[0][0] <= end:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from kit.alarmed import due_in
 from kit.clock import settle
 from kit.scene import KEY, Scene
+from structlog.testing import capture_logs
 
-from tokend.errors import StoreError
+from tokend.errors import NotReady, StoreError
 from tokend.follower import Follower
 from tokend.model import State
 from tokend.schedule import Schedule
 from tokend.store.local import LocalStore
 
 if TYPE_CHECKING:
-    import pytest
     from kit.clock import ManualClock
 
 
@@ -77,3 +79,68 @@ async def test_a_follower_outlives_a_store_that_is_away(
     await follower.look()
 
     assert other.status().state is State.FRESH
+
+
+async def test_after_a_sleep_of_the_machine_a_dead_token_is_not_served_and_soon_replaced(
+    clock: ManualClock,
+) -> None:
+    scene = Scene(clock)
+    keeper, schedule = scene.node()
+    async with schedule.running():
+        await settle()
+        assert scene.is_valid(keeper)
+
+        clock.suspend(timedelta(hours=3))
+        with pytest.raises(NotReady, match="expired"):
+            keeper.current()
+        await clock.advance(5)
+
+        assert scene.is_valid(keeper)
+
+
+async def test_a_jump_of_the_wall_clock_is_told_and_moves_nothing(clock: ManualClock) -> None:
+    scene = Scene(clock)
+    keeper, schedule = scene.node()
+    with capture_logs() as logs:
+        async with schedule.running():
+            await settle()
+            before = keeper.status().next_refresh_in
+            for hours in (1, -2, 24 * 365):
+                clock.jump_wall(timedelta(hours=hours))
+                await clock.advance(6)
+            after = keeper.status().next_refresh_in
+
+    jumps = [entry["seconds"] for entry in logs if entry["event"] == "wall_clock_jumped"]
+    assert jumps == [3600, -7200, 24 * 365 * 3600]
+    assert before - after == timedelta(seconds=18)
+    assert scene.calls() == 1
+
+
+async def test_a_follower_that_has_stood_still_looks_before_a_token_is_read(
+    clock: ManualClock,
+) -> None:
+    """Stopped, it has missed two refreshes of another node: what it remembers is dead."""
+    scene = Scene(clock, method="token")
+    (one, _), (other, schedule) = scene.node(), scene.node()
+    follower = Follower(LocalStore(scene.table, clock), {KEY.record: other}, scene.terms, clock)
+    await schedule.look()
+    await settle()
+    await one.notice()
+    following = asyncio.create_task(follower.run())
+    await settle()
+    clock.suspend(timedelta(seconds=400))
+    for _ in range(2):
+        await one.refresh(rejected=None)
+        clock.suspend(timedelta(seconds=61))
+    stale = scene.is_valid(other)
+
+    reading = asyncio.create_task(follower.awake())
+    await settle()
+    waited = not reading.done()
+    await clock.advance(3)
+    await reading
+    following.cancel()
+
+    assert not stale
+    assert waited
+    assert scene.is_valid(other)

@@ -54,9 +54,9 @@ def test_the_defaults_hold() -> None:
         (
             Terms(quarantine=timedelta(seconds=220)),
             (
-                "refresh.quarantine_seconds + refresh.lease_seconds - 3 * store.timeout_seconds - 2 "
-                "(245) must be less than 240, or an unclear refresh could outlast the 300 s for which "
-                "WeChat honours the old token"
+                "refresh.quarantine_seconds + refresh.lease_seconds - 3 * store.timeout_seconds "
+                "- 2 (245) must be less than 240, or an unclear refresh could outlast the 300 s "
+                "for which WeChat honours the old token"
             ),
         ),
         (
