@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.redis_server import redis_server
 from kit.redis_topologies import (
     PASSWORD,
     SENTINEL_PASSWORD,
@@ -73,9 +74,9 @@ def certificates(home: Path) -> Certificates:
 
 
 @pytest.fixture(scope="module")
-def encrypted(redis_socket: Path, certificates: Certificates) -> Iterator[Place]:
+def encrypted(home: Path, certificates: Certificates) -> Iterator[Place]:
     login = Login(ca_file=certificates.ca, cert_file=certificates.client)
-    with tls_before(redis_socket, certificates) as port:
+    with redis_server(home) as socket, tls_before(socket, certificates) as port:
         yield Place(f"rediss://127.0.0.1:{port}", login)
 
 
