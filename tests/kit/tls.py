@@ -55,13 +55,11 @@ def tls_before(path: Path, certificates: Certificates) -> Iterator[int]:
 
     class Connection(BaseRequestHandler):
         def handle(self) -> None:
-            with (
-                suppress(OSError),
-                context.wrap_socket(self.request, server_side=True) as client,
-                socket.socket(socket.AF_UNIX) as redis,
-            ):
-                redis.connect(str(path))
-                _exchange(client, redis)
+            with suppress(OSError), _wrapped(self.request, context) as client:
+                if _shook_hands(client):
+                    with socket.socket(socket.AF_UNIX) as redis:
+                        redis.connect(str(path))
+                        _exchange(client, redis)
 
     class Listener(ThreadingTCPServer):
         request_queue_size = 128
@@ -72,6 +70,22 @@ def tls_before(path: Path, certificates: Certificates) -> Iterator[int]:
         yield server.server_address[1]
         server.shutdown()
         thread.join()
+
+
+def _wrapped(connection: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+    return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
+
+def _shook_hands(client: ssl.SSLSocket) -> bool:
+    try:
+        client.do_handshake()
+    except ssl.SSLError:
+        # Not closed before the client is, or the kernel might drop what it was told.
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(65536):
+            pass
+        return False
+    return True
 
 
 def _exchange(client: ssl.SSLSocket, redis: socket.socket) -> None:

@@ -159,7 +159,8 @@ def _network(where: RedisUrl, login: Login) -> _Options:
             "ssl_check_hostname": True,
             "ssl_ca_certs": login.ca_file and str(login.ca_file),
             "ssl_certfile": login.cert_file and str(login.cert_file),
-            "ssl_keyfile": login.key_file and str(login.key_file),
+            # Always, because older versions of redis-py forget a certificate that comes without.
+            "ssl_keyfile": login.cert_file and str(login.key_file or login.cert_file),
         }
     return options
 
