@@ -13,7 +13,8 @@ Read it in this order:
 6. ``store``      where tokens are kept: memory, SQLite, Redis
 7. ``api``        what business servers may ask
 8. ``daemon``     how these become one process, read from top to bottom
-9. ``cli``        what operators type
+9. ``checkup``    what is looked at before all that, and what to do about it
+10. ``cli``       what operators type
 
 ``simulator`` is a strict stand-in for WeChat, for the demo and the tests.
 """

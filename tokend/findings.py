@@ -1,4 +1,7 @@
-"""What an examination finds."""
+"""What a check found, and what to do about it. No I/O.
+
+A text says where and what, and never holds a secret or a token.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """*bad* keeps tokend from working, *warning* will some day."""
+    """How bad it is. A *warning* works today and should not stay; what is *bad* does not work."""
 
     OK = "ok"
     WARNING = "warning"
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what it is, and what to do about it."""
+    """*subject* is a word, such as ``files``; *advice* says what to do, with the command."""
 
     verdict: Verdict
     subject: str

@@ -247,7 +247,9 @@ async def test_an_unknown_key_is_said_to_be_unknown(
     ]
 
 
-@pytest.mark.parametrize("command", ["", "serve", "get", "refresh", "status", "demo", "simulate"])
+@pytest.mark.parametrize(
+    "command", ["", "serve", "doctor", "get", "refresh", "status", "demo", "simulate"]
+)
 async def test_help_is_there(command: str) -> None:
     code, out, _ = await one_shot(*filter(None, [command]), "--help")
 

@@ -8,7 +8,7 @@ import json
 import socket
 import time
 import traceback
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from kit.upstream import CLOSE, http, upstream
@@ -194,3 +194,49 @@ async def test_no_exception_carries_the_secret(
             told = "".join(traceback.format_exception(error)) + repr(error) + repr(request_)
 
     assert "canary" not in told + caplog.text
+
+
+async def ask_date(url: str, deadline: float = 8) -> datetime | None:
+    async with open_transport([url], deadline=timedelta(seconds=deadline)) as transport:
+        return await transport.ask_date(url)
+
+
+async def test_asking_for_the_date_is_a_head_of_the_front_page_and_nothing_else() -> None:
+    async with upstream(http(b"", headers="Date: Fri, 20 Nov 2026 08:00:00 GMT\r\n")) as wechat:
+        date = await ask_date(wechat.url)
+
+    head, _, body = wechat.requests[0].partition(b"\r\n\r\n")
+    assert date == datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert head.startswith(b"HEAD / HTTP/1.1\r\n")
+    assert body == b""
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Date: yesterday\r\n",
+        "Date: Fri, 20 Nov 2026 08:00:00 -0000\r\n",
+        "Date: Fri, 20 Nov 2026 08:00:00 +99999999999999999999\r\n",
+        "Date: Fri, 20 Nov 99999 08:00:00 GMT\r\n",
+    ],
+    ids=["none", "words", "of no zone", "of a far zone", "of a far year"],
+)
+async def test_an_answer_without_a_date_that_can_be_read_is_an_answer(header: str) -> None:
+    async with upstream(http(b"", headers=header)) as wechat:
+        assert await ask_date(wechat.url) is None
+
+
+async def test_asking_for_the_date_ends_at_the_deadline() -> None:
+    async with upstream(GOOD, pause=0.05) as wechat:
+        with pytest.raises(UpstreamUnclear, match=r"no answer within 0\.3 s"):
+            await ask_date(wechat.url, deadline=0.3)
+
+
+async def test_asking_for_the_date_follows_no_redirect() -> None:
+    async with upstream(GOOD) as elsewhere:
+        moved = http(b"", status="302 Found", headers=f"Location: {elsewhere.url}/\r\n")
+        async with upstream(moved) as wechat:
+            await ask_date(wechat.url)
+
+    assert elsewhere.requests == []

@@ -18,6 +18,7 @@ from tokend.cli.failure import Failure
 COMMANDS = {
     "serve": "tokend.cli.serve",
     "check": "tokend.cli.serve",
+    "doctor": "tokend.cli.doctor",
     "key": "tokend.cli.key",
     "get": "tokend.cli.ask",
     "refresh": "tokend.cli.ask",

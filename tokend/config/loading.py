@@ -51,7 +51,10 @@ class AppConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All of it, checked. *warnings* are what is not wrong but unwise."""
+    """All of it, checked. *warnings* are what is not wrong but unwise.
+
+    *secret_files* are the files of secrets that it names, by the place in it.
+    """
 
     server: ServerSettings
     store: StoreSettings
@@ -61,6 +64,7 @@ class Config:
     terms: Terms
     apps: Mapping[str, AppConfig]
     clients: Mapping[str, Client]
+    secret_files: Mapping[str, Path]
     warnings: tuple[str, ...]
 
 
@@ -123,6 +127,7 @@ class _Reading:
             terms=terms,
             apps=apps,
             clients=clients,
+            secret_files=self._files.named,
             warnings=tuple(self._files.warnings),
         )
 

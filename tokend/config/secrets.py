@@ -20,15 +20,20 @@ _APP_SECRET = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretFiles:
-    """Reads them; *warnings* collects what is not wrong but unwise."""
+    """Reads them; *warnings* collects what is not wrong but unwise.
+
+    *named* are the files the configuration names, by the place in it.
+    """
 
     folder: Path
     environ: Mapping[str, str]
     warnings: list[str] = field(default_factory=list)
+    named: dict[str, Path] = field(default_factory=dict)
 
     def read(self, name: str, *, place: str) -> Secret:
         """The one line of a file, relative to the configuration's folder. Raises ``ValueError``."""
-        return self._read(self.folder / name, place)
+        self.named[place] = self.folder / name
+        return self._read(self.named[place], place)
 
     def read_credential(self, name: str, *, place: str) -> Secret:
         """What systemd's ``LoadCredential=name:…`` hands over."""

@@ -186,12 +186,12 @@ class Examination:
 
 
 def _ok(text: str) -> Finding:
-    return Finding(verdict=Verdict.OK, subject=_SUBJECT, text=f"redis: {text}")
+    return Finding(Verdict.OK, _SUBJECT, f"redis: {text}")
 
 
 def _warning(text: str, advice: str) -> Finding:
-    return Finding(verdict=Verdict.WARNING, subject=_SUBJECT, text=f"redis: {text}", advice=advice)
+    return Finding(Verdict.WARNING, _SUBJECT, f"redis: {text}", advice)
 
 
 def _bad(text: str, advice: str) -> Finding:
-    return Finding(verdict=Verdict.BAD, subject=_SUBJECT, text=f"redis: {text}", advice=advice)
+    return Finding(Verdict.BAD, _SUBJECT, f"redis: {text}", advice)

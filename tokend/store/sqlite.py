@@ -70,6 +70,10 @@ class SqliteTable:
     async def changes(self, since: int) -> Changes:
         return await self._run(lambda: self._file.changes(since))
 
+    async def durability(self) -> tuple[str, int]:
+        """``journal_mode`` and ``synchronous`` as SQLite has set them, whatever it was asked."""
+        return await self._run(self._file.durability)
+
     async def _run(self, work: Callable[[], _T]) -> _T:
         with _told(self._path):
             return await asyncio.get_running_loop().run_in_executor(self._file.thread, work)
@@ -114,6 +118,11 @@ class _File:
         rows = self._connection.execute(_CHANGES, (since,)).fetchall()
         cursor = max((change for _, change in rows), default=min(since, self._last_change()))
         return Changes(cursor=cursor, records=frozenset(name for name, _ in rows))
+
+    def durability(self) -> tuple[str, int]:
+        (journal,) = self._connection.execute("PRAGMA journal_mode").fetchone()
+        (synchronous,) = self._connection.execute("PRAGMA synchronous").fetchone()
+        return journal, synchronous
 
     def _last_change(self) -> int:
         last: int = self._connection.execute(_LAST_CHANGE).fetchone()[0]

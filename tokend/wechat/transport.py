@@ -8,7 +8,8 @@ no proxy from the environment, and exceptions that cannot carry the URL.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ import aiohttp
 from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from datetime import timedelta
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from datetime import datetime, timedelta
 
     from tokend.wechat.recipes import Request
 
@@ -90,7 +91,7 @@ class Transport:
         raise AssertionError("a transport without hosts")
 
     async def _send_to(self, url: str, request: Request) -> bytes:
-        try:
+        with _told(url):
             async with self._session.request(
                 request.method,
                 url + request.path,
@@ -100,14 +101,41 @@ class Transport:
                 allow_redirects=False,
             ) as response:
                 return await _body(response)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise UpstreamUnreachable(f"{url}: {_reason(error)}") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamUnclear(f"{url}: {_reason(error)}") from None
+
+    async def ask_date(self, url: str) -> datetime | None:
+        """The time by the clock of *url*, in whole seconds; None if any answer came without one.
+
+        Nothing but a HEAD of its front page goes there. Raises what ``send`` raises.
+        """
+        try:
+            async with asyncio.timeout(self._deadline.total_seconds()):
+                return await self._ask_date(url)
+        except TimeoutError:
+            raise UpstreamUnclear(
+                f"{url}: no answer within {self._deadline.total_seconds():g} s"
+            ) from None
+
+    async def _ask_date(self, url: str) -> datetime | None:
+        with _told(url):
+            async with self._session.head(
+                f"{url}/", proxy=self._proxy, allow_redirects=False
+            ) as response:
+                return _date(response.headers.get("Date", ""))
 
     def _prefer_next(self) -> None:
         """Let later calls begin with another host than the one that just failed."""
         self._urls.append(self._urls.pop(0))
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Whether WeChat can have acted, and why there is no answer."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise UpstreamUnreachable(f"{url}: {_reason(error)}") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise UpstreamUnclear(f"{url}: {_reason(error)}") from None
 
 
 async def _ask_once(
@@ -137,6 +165,14 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
+def _date(header: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else None
+
+
 def _reason(error: Exception) -> str:
     """Why, without the URL that aiohttp puts into most messages: it holds the secret."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
@@ -149,5 +185,6 @@ _REASONS: dict[type[Exception], str] = {
     aiohttp.ConnectionTimeoutError: f"no connection within {_CONNECT_SECONDS} s",
     aiohttp.ServerDisconnectedError: "the connection was closed without an answer",
     aiohttp.ClientPayloadError: "the answer broke off",
+    aiohttp.ClientHttpProxyError: "the proxy did not let it through",
     aiohttp.ClientResponseError: "an answer that is not HTTP",
 }

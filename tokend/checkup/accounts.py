@@ -1,0 +1,43 @@
+"""If WeChat accepts this host's address, and the appid and secret of each account.
+
+WeChat tells only in answer to a call for a token. The normal call of stable_token gives the token
+there is and harms nobody; the classic call would end the life of the current token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tokend.errors import MinuteQuotaReached, UpstreamBusy, UpstreamError, UpstreamRefused
+from tokend.findings import Finding, Verdict
+from tokend.wechat.recipes import ACCESS_TOKEN
+from tokend.wechat.replies import read_issued
+
+if TYPE_CHECKING:
+    from tokend.config import AppConfig, Config
+    from tokend.wechat.transport import Transport
+
+_SUBJECT = "account"
+_PASSING = (UpstreamBusy, MinuteQuotaReached)
+
+
+async def examine(config: Config, transport: Transport) -> list[Finding]:
+    """One call for each account that can be asked without harm."""
+    return [await _examine(account, transport) for account in config.apps.values()]
+
+
+async def _examine(account: AppConfig, transport: Transport) -> Finding:
+    app, recipe = account.app, ACCESS_TOKEN[account.method]
+    request = recipe.current(app)
+    if not request.idempotent:
+        text = f"{app.name}: not asked, as {request.path} would end the life of its current token"
+        return Finding(Verdict.OK, _SUBJECT, text)
+    try:
+        read_issued(await transport.send(request), field=recipe.field, app=app)
+    except UpstreamRefused as error:
+        verdict = Verdict.WARNING if isinstance(error, _PASSING) else Verdict.BAD
+        return Finding(verdict, _SUBJECT, f"{app.name}: {error}", error.advice)
+    except UpstreamError as error:
+        return Finding(Verdict.BAD, _SUBJECT, f"{app.name}: {error}", "check again in a minute")
+    text = f"{app.name}: WeChat accepts the address, the appid and the secret"
+    return Finding(Verdict.OK, _SUBJECT, text)

@@ -1,0 +1,48 @@
+"""``tokend doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from tokend.checkup.round import examine
+from tokend.cli.serve import load
+from tokend.clock import SystemClock
+from tokend.findings import Finding, Verdict
+
+_COLOURS = {Verdict.OK: None, Verdict.WARNING: "yellow", Verdict.BAD: "red"}
+_VERDICT_WIDTH = max(map(len, Verdict))
+
+
+@click.command
+@click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="A list of findings, for programs.")
+def doctor(path: Path, *, as_json: bool) -> int:
+    """Check the set-up that the configuration file CONFIG describes, and say what to do.
+
+    It needs no running tokend and disturbs none. WeChat is asked for the current token of each
+    account of method stable_token, which changes nothing; other accounts are not asked. The exit
+    code is 1 if anything is bad.
+    """
+    findings = asyncio.run(examine(path, load(path), SystemClock()))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        width = max(len(finding.subject) for finding in findings)
+        for finding in findings:
+            _tell(finding, width)
+    return int(any(finding.verdict is Verdict.BAD for finding in findings))
+
+
+def _tell(finding: Finding, width: int) -> None:
+    """On one line, with the advice under it. Colours get no further than a terminal."""
+    verdict = click.style(
+        finding.verdict.ljust(_VERDICT_WIDTH), fg=_COLOURS[finding.verdict], reset=True
+    )
+    click.echo(f"{verdict}  {finding.subject:<{width}}  {finding.text}")
+    if finding.advice:
+        click.echo(" " * (_VERDICT_WIDTH + 2 + width + 2) + finding.advice)
