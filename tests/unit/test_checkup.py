@@ -174,7 +174,7 @@ def test_a_folder_that_is_missing_for_the_socket_is_bad(path: Path, folder: Path
 
     assert (found.verdict, found.text) == (
         Verdict.BAD,
-        f"server.socket: {folder}/run: no such folder",
+        f"server.socket: {folder}/run: no folder that {files.user()} can see",
     )
     assert found.advice == f"install -d -m 700 -o {files.user()} {folder}/run"
 

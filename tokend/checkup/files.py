@@ -101,7 +101,9 @@ def _closing(path: Path, verdict: Verdict, *, is_secret: bool) -> str:
 def _socket_folder(folder: Path) -> Finding:
     text = f"server.socket: {folder}"
     if not os.access(folder, os.F_OK):
-        return Finding(Verdict.BAD, _SUBJECT, f"{text}: no such folder", making(folder))
+        return Finding(
+            Verdict.BAD, _SUBJECT, f"{text}: no folder that {user()} can see", making(folder)
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
         text = f"{text}: {user()} may not write there"
         return Finding(Verdict.BAD, _SUBJECT, text, giving(folder))
