@@ -42,13 +42,6 @@ async def two_nodes(nodes: Cluster, redis: RedisServer, point: str, do: str) -> 
     return both
 
 
-def split(both: list[Node]) -> tuple[Node, Node]:
-    """The one that was struck, and the other."""
-    struck = [any("struck at" in line for line in node.process.lines) for node in both]
-    assert sorted(struck) == [False, True]
-    return both[struck.index(True)], both[struck.index(False)]
-
-
 @pytest.mark.parametrize("point", CALLS)
 async def test_a_node_killed_in_a_refresh_is_followed_by_the_other_within_lease_and_poll(
     nodes: Cluster, redis: RedisServer, point: str
@@ -57,7 +50,7 @@ async def test_a_node_killed_in_a_refresh_is_followed_by_the_other_within_lease_
     old = await both[0].token()
     await nodes.strike(within=DUE_WITHIN)
     struck_at = time.monotonic()
-    killed, heir = split(both)
+    killed, heir = nodes.split()
 
     new = await heir.until(
         lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
@@ -72,9 +65,9 @@ async def test_a_node_killed_in_a_refresh_is_followed_by_the_other_within_lease_
 async def test_a_token_from_after_a_crash_is_suspect_until_it_is_confirmed_once(
     nodes: Cluster, redis: RedisServer
 ) -> None:
-    both = await two_nodes(nodes, redis, "after_answer", "SIGKILL")
+    await two_nodes(nodes, redis, "after_answer", "SIGKILL")
     await nodes.strike(within=DUE_WITHIN)
-    _, heir = split(both)
+    _, heir = nodes.split()
 
     doubtful = await heir.until(lambda answer: answer["state"] == "suspect", within=TAKEOVER)
     sure = await heir.until(lambda answer: answer["state"] == "fresh", within=QUARANTINE + POLL)
@@ -90,7 +83,7 @@ async def test_a_node_that_stood_still_before_the_call_does_not_make_it_any_more
     both = await two_nodes(nodes, redis, "after_acquire", "SIGSTOP")
     old = await both[0].token()
     await nodes.strike(within=DUE_WITHIN)
-    stopped, heir = split(both)
+    stopped, heir = nodes.split()
     new = await heir.until(
         lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
     )
@@ -110,7 +103,7 @@ async def test_a_node_that_stood_still_after_the_answer_takes_the_token_of_the_o
     both = await two_nodes(nodes, redis, "after_answer", "SIGSTOP")
     old = await both[0].token()
     await nodes.strike(within=DUE_WITHIN)
-    stopped, heir = split(both)
+    stopped, heir = nodes.split()
     new = await heir.until(
         lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
     )
@@ -133,7 +126,7 @@ async def test_a_call_made_after_the_lease_was_lost_is_found_out_and_made_good(
     both = await two_nodes(nodes, redis, "before_request", "SIGSTOP")
     old = await both[0].token()
     await nodes.strike(within=DUE_WITHIN)
-    stopped, heir = split(both)
+    stopped, heir = nodes.split()
     await heir.until(
         lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
     )

@@ -178,6 +178,14 @@ class Cluster:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)
 
+    def split(self) -> tuple[Node, Node]:
+        """Of two nodes the one that was struck, and the other."""
+        one, other = self.watch.nodes
+        if any("struck at" in line for line in one.process.lines):
+            return one, other
+        assert any("struck at" in line for line in other.process.lines)
+        return other, one
+
 
 @asynccontextmanager
 async def cluster(folder: Path, wechat: Simulator) -> AsyncIterator[Cluster]:
