@@ -6,15 +6,20 @@ https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html
 Read it in this order:
 
 1. ``model``      the values: key, secret, token, lease
-2. ``policy``     when a token is due, and how long to wait after a failure
-3. ``keeper``     one key: what is served, and how it is refreshed by one node at a time
-4. ``schedule``   all keys: which is due next
-5. ``wechat``     what WeChat is asked, and what its answers mean
-6. ``store``      where tokens are kept: memory, SQLite, Redis
-7. ``api``        what business servers may ask
-8. ``daemon``     how these become one process, read from top to bottom
-9. ``checkup``    what is looked at before all that, and what to do about it
-10. ``cli``       what operators type
+2. ``policy``     when a token is due, and how long to wait after a failure; ``terms``: the numbers
+   of the refresh protocol and what must hold between them
+3. ``refresher``  the steps of a refresh, by one node at a time; ``contracts``: what it needs of a
+   source and a store
+4. ``keeper``     one key: what is served, what others may ask for; ``plan``: what comes next,
+   ``budget``, ``allowance`` and ``breaker``: how often, ``flight``: a refresh under way
+5. ``schedule``   all keys: which is due next; ``follower``: what other nodes have done
+6. ``wechat``     what WeChat is asked, and what its answers mean
+7. ``store``      where tokens are kept: memory, SQLite, Redis
+8. ``api``        what business servers may ask
+9. ``daemon``     how these become one process, read from top to bottom; ``fleet``: the keepers of
+   all apps, ``reload``: a new configuration
+10. ``checkup``   what is looked at before all that, and what to do about it
+11. ``cli``       what operators type
 
 ``simulator`` is a strict stand-in for WeChat, for the demo and the tests.
 """

@@ -9,7 +9,6 @@ operator) joins the flight there is, or starts the one that everybody else will 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from random import random
@@ -17,16 +16,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from tokend import policy
 from tokend.errors import (
     LeaseBusy,
-    NotReady,
     RefreshLimited,
     TokendError,
     UpstreamRefused,
 )
 from tokend.flight import Flight
-from tokend.model import Answer, Replaced, State, Status
+from tokend.kept import Kept
+from tokend.model import Replaced, Status
 from tokend.plan import Plan, Purpose
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from tokend.budget import Budget
     from tokend.clock import Clock
     from tokend.flight import Outcome, Spawn
-    from tokend.model import Secret, Token, TokenKey
+    from tokend.model import Answer, Secret, Token, TokenKey
     from tokend.policy import Pace
     from tokend.refresher import Refresher
 
@@ -72,11 +70,10 @@ class Keeper:
         self._clock = clock
         self._spawn = spawn
         self._on_plan = on_plan
-        self._token: Token | None = None
         self._plan = Plan(pace, clock.now(), draw)
+        self._kept = Kept(key, self._plan, clock)
         self._budget = budget
         self._flight: Flight | None = None
-        self._changed = asyncio.Event()
         self._waiters = 0
         self._is_retired = False
 
@@ -84,17 +81,11 @@ class Keeper:
 
     def current(self) -> Answer:
         """The token to use now. Raises ``NotReady``."""
-        now = self._clock.now()
-        token = self._usable(now)
-        if token is None:
-            raise self._not_ready(now)
-        return Answer(
-            token=token, state=self._state(now), expires_in=self._plan.usable_for(token, now)
-        )
+        return self._kept.answer()
 
     async def ready(self, patience: timedelta) -> Answer:
         """The token to use now; where there is none, what the refresh that is running brings."""
-        missing = self._usable(self._clock.now()) is None
+        missing = self._kept.usable() is None
         if missing and self._flight and self._waiters < _WAITERS:
             self._waiters += 1
             try:
@@ -107,21 +98,19 @@ class Keeper:
         """A token of a generation greater than *after*; None if none comes in time."""
         try:
             async with asyncio.timeout(patience.total_seconds()):
-                while self._token is None or self._token.generation <= after:
-                    await self._changed.wait()
+                await self._kept.newer_than(after)
         except TimeoutError:
             return None
         return self.current()
 
     def status(self) -> Status:
-        now = self._clock.now()
         return Status(
             key=self.key,
-            state=self._state(now),
-            token=self._token,
-            expires_in=self._remaining(now),
+            state=self._kept.state(),
+            token=self._kept.token,
+            expires_in=self._kept.remaining(),
             refreshing=self._flight is not None,
-            next_refresh_in=max(self._plan.refresh_at - now, _NO_TIME),
+            next_refresh_in=max(self._plan.refresh_at - self._clock.now(), _NO_TIME),
             failures=self._plan.failures,
             error=self._plan.error,
         )
@@ -146,9 +135,9 @@ class Keeper:
 
     def reconfigure(self, refresher: Refresher, pace: Pace) -> None:
         """Go by these from the next flight on; the one under way keeps what it began with."""
-        refresher.saw(self._token)
+        refresher.saw(self._kept.token)
         self._refresher = refresher
-        self._plan.change(pace, self._token, self._clock.now())
+        self._plan.change(pace, self._kept.token, self._clock.now())
         self._on_plan(self)
 
     def retire(self) -> None:
@@ -163,12 +152,12 @@ class Keeper:
         A report of any other token than the current one asks WeChat nothing. Raises
         ``RefreshLimited``, ``NotReady``, ``UpstreamError``, ``StoreError``; the token stays then.
         """
-        token = self._usable(self._clock.now())
+        token = self._kept.usable()
         if token is None:
             return await self._replace_nothing(rejected)
         if rejected is not None and not token.is_reported(rejected):
             return Replaced(answer=self.current(), refreshed=False)
-        while self._token is None or self._token.generation == token.generation:
+        while self._is_still(token):
             flight = self._flight or self._launch_request(token, rejected)
             await flight.landed()
         return Replaced(answer=self.current(), refreshed=True)
@@ -178,23 +167,20 @@ class Keeper:
 
         Tell if somebody is refreshing it, so that it is worth another look if they die.
         """
-        found, token = await self._refresher.look(), self._token
-        if token is None:
-            if found is not None:
-                self._adopt(found)
-        elif found is None or found.fence < token.fence:
-            self._revise(replace(token, stored=False))
-        elif found.fence > token.fence:
-            self._adopt(found)
+        found, token = await self._refresher.look(), self._kept.token
+        if found is None or (token and found.fence < token.fence):
+            self._kept.revise(stored=False)
+        elif token is None or found.fence > token.fence:
+            self._kept.adopt(found)
         else:
-            self._revise(replace(token, suspect=found.suspect))
+            self._kept.revise(suspect=found.suspect)
         self._on_plan(self)
         return found is not None and found.refreshing
 
     async def _replace_nothing(self, rejected: Secret | int | None) -> Replaced:
         """Without a usable token a report adds nothing; an operator need not wait for the plan."""
         if rejected is not None:
-            raise self._not_ready(self._clock.now())
+            raise self._kept.not_ready()
         flight = self._flight or self._launch_request(None, rejected)
         await flight.landed()
         return Replaced(answer=self.current(), refreshed=True)
@@ -214,7 +200,7 @@ class Keeper:
         return self._launch(Purpose.REPLACE, partial(self._refresher.replace, condemned, pay))
 
     def _planned(self, purpose: Purpose) -> Work:
-        token = self._token
+        token = self._kept.token
         if token is None or purpose is Purpose.REFRESH:
             return partial(self._refresher.refresh, token, self._is_due)
         if purpose is Purpose.RESTORE:
@@ -239,43 +225,25 @@ class Keeper:
             self._failed(purpose, crash)
             return crash
         else:
-            self._adopt(token)
+            self._kept.adopt(token)
             return token
         finally:
             self._flight = None
             self._on_plan(self)
 
     def _is_due(self, found: Token) -> bool:
-        if self._token is not None and found.generation <= self._token.generation:
+        token = self._kept.token
+        if token is not None and found.generation <= token.generation:
             return True
         return self._plan.is_due(found, self._clock.now())
 
-    def _adopt(self, token: Token) -> None:
-        known, now = self._token, self._clock.now()
-        token = replace(token, refreshing=False)
-        if known is not None and known.value == token.value:
-            self._token = replace(token, generation=max(known.generation, token.generation))
-            self._plan.kept(token, now, same=True)
-            log.debug("token_unchanged", **self._facts(token))
-            if self._plan.same_answers > policy.SAME_ANSWERS:
-                log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self.key))
-            return
-        self._token = token
-        self._plan.kept(token, now, same=False)
-        log.info("token_replaced", **self._facts(token))
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def _revise(self, token: Token) -> None:
-        """The same token, about which the store says something else now."""
-        if token != self._token:
-            self._token = token
-            self._plan.seen(token, self._clock.now())
-            log.warning("token_doubted", **self._facts(token))
+    def _is_still(self, token: Token) -> bool:
+        kept = self._kept.token
+        return kept is None or kept.generation == token.generation
 
     def _failed(self, purpose: Purpose, error: TokendError) -> None:
         now = self._clock.now()
-        self._plan.failed(purpose, error, self._token, now)
+        self._plan.failed(purpose, error, self._kept.token, now)
         if isinstance(error, LeaseBusy | RefreshLimited) or purpose is Purpose.RESTORE:
             return
         log.warning(
@@ -286,45 +254,8 @@ class Keeper:
             advice=error.advice if isinstance(error, UpstreamRefused) else None,
             failures=self._plan.failures,
             next_refresh_in=_seconds(self._plan.refresh_at - now),
-            expires_in=_seconds(self._remaining(now)),
+            expires_in=_seconds(self._kept.remaining()),
         )
-
-    # What is known
-
-    def _usable(self, now: datetime) -> Token | None:
-        """The token, unless it has less than a second to live: it would be dead on arrival."""
-        return self._token if self._remaining(now) >= _SECOND else None
-
-    def _remaining(self, now: datetime) -> timedelta:
-        return self._token.remaining(now) if self._token else _NO_TIME
-
-    def _state(self, now: datetime) -> State:
-        token = self._usable(now)
-        if token is None:
-            return State.EXPIRED if self._token else State.MISSING
-        if token.suspect:
-            return State.SUSPECT
-        return State.STALE if now >= self._plan.due_at else State.FRESH
-
-    def _not_ready(self, now: datetime) -> NotReady:
-        why = f": {self._plan.error}" if self._plan.error else ""
-        return NotReady(
-            f"{self.key}: the token is {self._state(now)}{why}",
-            retry_after=max(self._plan.refresh_at - now, _SECOND),
-            cause=self._plan.error,
-        )
-
-    def _facts(self, token: Token) -> dict[str, object]:
-        now = self._clock.now()
-        return {
-            "key": str(self.key),
-            "generation": token.generation,
-            "token": token.value.fingerprint,
-            "expires_in": _seconds(token.remaining(now)),
-            "next_refresh_in": _seconds(self._plan.refresh_at - now),
-            "suspect": token.suspect or None,
-            "stored": token.stored and None,
-        }
 
 
 def _seconds(duration: timedelta) -> int:

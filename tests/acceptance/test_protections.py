@@ -212,7 +212,7 @@ PROTECTIONS = (
     Protection(
         "what the store has lost is put back",
         "keeper.py",
-        "            self._revise(replace(token, stored=False))",
+        "            self._kept.revise(stored=False)",
         "            pass",
         (f"{PROTOCOL}a_restored_token_keeps_its_generation",),
     ),

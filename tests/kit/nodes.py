@@ -27,21 +27,24 @@ POLL = 3.0
 CALL = 1.0
 TAKEOVER = LEASE + POLL + CALL
 
+_BRISK = {"step": 0.5, "lease": LEASE, "quarantine": QUARANTINE, "call": CALL}
+_DEFAULT = {"step": 1.0, "lease": 30.0, "quarantine": 90.0, "call": 8.0}
+
 _CONFIG = """\
 [server]
 listen = ["127.0.0.1:0"]
 socket = ""
 [store]
 url = "{store}"
-timeout_seconds = 0.5
+timeout_seconds = {step}
 [refresh]
-lease_seconds = 9.5
-quarantine_seconds = 14
+lease_seconds = {lease}
+quarantine_seconds = {quarantine}
 reconcile_seconds = {reconcile}
 standalone_minter = {minter}
 [wechat]
 url = "{wechat}"
-timeout_seconds = 1
+timeout_seconds = {call}
 [apps.shop]
 appid = "{appid}"
 secret_file = "shop.secret"
@@ -137,8 +140,15 @@ class Cluster:
         self.watch = Watch(wechat)
 
     def config(
-        self, store: str, *, method: str, reconcile: float = 0, minter: bool = False
+        self,
+        store: str,
+        *,
+        method: str,
+        reconcile: float = 0,
+        minter: bool = False,
+        brisk: bool = True,
     ) -> Path:
+        """Of a node; not *brisk*, with the numbers that are the defaults."""
         secret = self._folder / "shop.secret"
         secret.touch(mode=0o600)
         secret.write_text(APP_SECRET)
@@ -151,6 +161,7 @@ class Cluster:
                 minter=str(minter).lower(),
                 wechat=self.wechat.url,
                 appid=APPID,
+                **(_BRISK if brisk else _DEFAULT),
             )
         )
         return path

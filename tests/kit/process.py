@@ -124,6 +124,11 @@ class Simulator:
         async with self.session.post("/simulator/rotate", json={"appid": APPID}) as response:
             assert response.status == 200, await response.text()
 
+    async def standing(self, fault: dict[str, object] | None) -> None:
+        """Every call meets this fault, until there is another or none."""
+        async with self.session.post("/simulator/weather", json={"standing": fault}) as response:
+            assert response.status == 200, await response.text()
+
     async def weather(self, *coming: dict[str, object]) -> None:
         async with self.session.post("/simulator/weather", json=coming) as response:
             assert response.status == 200, await response.text()

@@ -1,0 +1,121 @@
+"""The token of one key as this process has it: how good it is, and what takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tokend import policy
+from tokend.errors import NotReady
+from tokend.model import Answer, State
+
+if TYPE_CHECKING:
+    from tokend.clock import Clock
+    from tokend.model import Token, TokenKey
+    from tokend.plan import Plan
+
+log = structlog.get_logger()
+
+_NO_TIME = timedelta(0)
+_SECOND = timedelta(seconds=1)
+
+
+class Kept:
+    """What readers are served from. Never goes back to the token of an older refresh."""
+
+    def __init__(self, key: TokenKey, plan: Plan, clock: Clock) -> None:
+        self.token: Token | None = None
+        self._key = key
+        self._plan = plan
+        self._clock = clock
+        self._changed = asyncio.Event()
+
+    # How good it is
+
+    def answer(self) -> Answer:
+        """The token to use now. Raises ``NotReady``."""
+        token = self.usable()
+        if token is None:
+            raise self.not_ready()
+        expires_in = self._plan.usable_for(token, self._clock.now())
+        return Answer(token=token, state=self.state(), expires_in=expires_in)
+
+    def usable(self) -> Token | None:
+        """The token, unless it has less than a second to live: it would be dead on arrival."""
+        return self.token if self.remaining() >= _SECOND else None
+
+    def remaining(self) -> timedelta:
+        return self.token.remaining(self._clock.now()) if self.token else _NO_TIME
+
+    def state(self) -> State:
+        token = self.usable()
+        if token is None:
+            return State.EXPIRED if self.token else State.MISSING
+        if token.suspect:
+            return State.SUSPECT
+        return State.STALE if self._clock.now() >= self._plan.due_at else State.FRESH
+
+    def not_ready(self) -> NotReady:
+        error = self._plan.error
+        why = f": {error}" if error else ""
+        return NotReady(
+            f"{self._key}: the token is {self.state()}{why}",
+            retry_after=max(self._plan.refresh_at - self._clock.now(), _SECOND),
+            cause=error,
+        )
+
+    async def newer_than(self, generation: int) -> None:
+        """Return once there is a token of a greater one."""
+        while self.token is None or self.token.generation <= generation:
+            await self._changed.wait()
+
+    # What takes its place
+
+    def adopt(self, token: Token) -> None:
+        """A refresh, here or on another node, has ended with *token*."""
+        known, now = self.token, self._clock.now()
+        if known is not None and token.fence < known.fence:
+            return
+        token = replace(token, refreshing=False)
+        if known is not None and known.value == token.value:
+            self.token = replace(token, generation=max(known.generation, token.generation))
+            self._plan.kept(token, now, same=True)
+            log.debug("token_unchanged", **self._facts(token))
+            if self._plan.same_answers > policy.SAME_ANSWERS:
+                log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self._key))
+            return
+        self.token = token
+        self._plan.kept(token, now, same=False)
+        log.info("token_replaced", **self._facts(token))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def revise(self, *, suspect: bool | None = None, stored: bool | None = None) -> None:
+        """The store says something else of the same token now."""
+        if self.token is None:
+            return
+        revised = replace(
+            self.token,
+            suspect=self.token.suspect if suspect is None else suspect,
+            stored=self.token.stored if stored is None else stored,
+        )
+        if revised != self.token:
+            self.token = revised
+            self._plan.seen(revised, self._clock.now())
+            log.warning("token_doubted", **self._facts(revised))
+
+    def _facts(self, token: Token) -> dict[str, object]:
+        now = self._clock.now()
+        return {
+            "key": str(self._key),
+            "generation": token.generation,
+            "token": token.value.fingerprint,
+            "expires_in": token.remaining(now) // _SECOND,
+            "next_refresh_in": (self._plan.refresh_at - now) // _SECOND,
+            "suspect": token.suspect or None,
+            "stored": token.stored and None,
+        }
