@@ -96,9 +96,10 @@ class Follower:
 
     async def _notice(self, records: Iterable[str]) -> None:
         for record in records:
-            self._again_at.pop(record, None)
             keeper = self._keepers.get(record)
-            if keeper is not None and await keeper.notice():
+            again = keeper is not None and await keeper.notice()
+            self._again_at.pop(record, None)
+            if again:
                 self._again_at[record] = self._clock.elapsed() + self._lease
             self._beat()
 

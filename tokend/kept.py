@@ -106,7 +106,8 @@ class Kept:
         if revised != self.token:
             self.token = revised
             self._plan.seen(revised, self._clock.now())
-            log.warning("token_doubted", **self._facts(revised))
+            tell = log.info if revised.stored and not revised.suspect else log.warning
+            tell("token_looked_up", **self._facts(revised))
 
     def _facts(self, token: Token) -> dict[str, object]:
         now = self._clock.now()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 RUNS = 20
-AT_ONCE = 5
+AT_ONCE = 10
 DUE_SOON = {"merge": {"expires_in": 303}}
 
 

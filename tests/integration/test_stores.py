@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -452,6 +453,25 @@ async def test_a_redis_that_is_away_is_a_store_error_without_delay(tmp_path: Pat
     async with open_redis(f"unix://{tmp_path}/nobody.sock", CLOCK) as store:
         with pytest.raises(StoreError, match=r"^redis: "):
             await store.load(KEY)
+
+
+async def test_a_change_is_seen_by_who_saw_a_clock_that_was_ahead(redis_socket: Path) -> None:
+    """After a failover to a server whose clock is behind."""
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
+        await client.flushall()
+        await keep(store, "92_before")
+        ahead = time.time_ns() // 1000 + 3_600_000_000
+        await client.zadd("tokend:changes", {OTHER.record: ahead})
+        seen = await store.changes(0)
+        await keep(store, "92_after")
+        news = await store.changes(seen.cursor)
+
+    assert seen.cursor == ahead
+    assert KEY.record in news.records
+    assert news.cursor > ahead
 
 
 async def test_a_command_whose_answer_is_lost_is_not_sent_again_by_itself(

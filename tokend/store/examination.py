@@ -42,6 +42,7 @@ _COMMANDS: tuple[tuple[str | int, ...], ...] = (
     ("HMGET", "{key}", "field"),
     ("HEXISTS", "{key}", "field"),
     ("ZADD", "{key}", 1, "scratch"),
+    ("ZRANGE", "{key}", 0, 0),
     ("ZRANGEBYSCORE", "{key}", 0, 1),
     ("PUBLISH", "tokend:scratch", ""),
     ("TIME",),
