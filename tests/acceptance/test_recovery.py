@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 RUNS = 20
 AT_ONCE = 10
-DUE_SOON = {"merge": {"expires_in": 303}}
+DUE_SOON = {"merge": {"expires_in": 315}}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ async def struck(scene: Scene, point: str, do: str) -> tuple[float, Node, Node, 
     await scene.nodes.wechat.weather(DUE_SOON)
     both = await scene.start("token", point, do)
     old = await both[0].token()
-    await scene.nodes.strike(within=15)
+    await scene.nodes.strike(within=30)
     at = time.monotonic() - 0.2
     return at, *scene.nodes.split(), old
 
