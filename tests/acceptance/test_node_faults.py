@@ -15,6 +15,8 @@ import pytest
 from kit.nodes import POLL, QUARANTINE, TAKEOVER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kit.nodes import Cluster, Node
     from kit.redis_server import RedisServer
 
@@ -77,16 +79,24 @@ async def test_a_token_from_after_a_crash_is_suspect_until_it_is_confirmed_once(
     assert await nodes.wechat.calls("token") == 1 + 3
 
 
-async def test_a_node_that_stood_still_before_the_call_does_not_make_it_any_more(
-    nodes: Cluster, redis: RedisServer
-) -> None:
-    both = await two_nodes(nodes, redis, "after_acquire", "SIGSTOP")
+async def overtaken(
+    nodes: Cluster, redis: RedisServer, point: str
+) -> tuple[Node, Node, dict[str, object]]:
+    """The node that stands still, the one that has refreshed since, and its new token."""
+    both = await two_nodes(nodes, redis, point, "SIGSTOP")
     old = await both[0].token()
     await nodes.strike(within=DUE_WITHIN)
     stopped, heir = nodes.split()
     new = await heir.until(
         lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
     )
+    return stopped, heir, new
+
+
+async def test_a_node_that_stood_still_before_the_call_does_not_make_it_any_more(
+    nodes: Cluster, redis: RedisServer
+) -> None:
+    stopped, _, new = await overtaken(nodes, redis, "after_acquire")
 
     stopped.process.send(signal.SIGCONT)
     same = await stopped.until(
@@ -100,19 +110,13 @@ async def test_a_node_that_stood_still_before_the_call_does_not_make_it_any_more
 async def test_a_node_that_stood_still_after_the_answer_takes_the_token_of_the_other(
     nodes: Cluster, redis: RedisServer
 ) -> None:
-    both = await two_nodes(nodes, redis, "after_answer", "SIGSTOP")
-    old = await both[0].token()
-    await nodes.strike(within=DUE_WITHIN)
-    stopped, heir = nodes.split()
-    new = await heir.until(
-        lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
-    )
+    stopped, heir, new = await overtaken(nodes, redis, "after_answer")
 
     stopped.process.send(signal.SIGCONT)
     await stopped.until(lambda answer: answer.get("generation") >= new["generation"], within=POLL)
     sure = [
         await node.until(lambda answer: answer["state"] == "fresh", within=QUARANTINE + POLL)
-        for node in both
+        for node in (stopped, heir)
     ]
 
     assert sure[0]["access_token"] == sure[1]["access_token"]
@@ -123,22 +127,51 @@ async def test_a_call_made_after_the_lease_was_lost_is_found_out_and_made_good(
     nodes: Cluster, redis: RedisServer
 ) -> None:
     """The one moment that no guard covers: it stood still between the guard and the wire."""
-    both = await two_nodes(nodes, redis, "before_request", "SIGSTOP")
-    old = await both[0].token()
-    await nodes.strike(within=DUE_WITHIN)
-    stopped, heir = nodes.split()
-    await heir.until(
-        lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
-    )
+    stopped, heir, _ = await overtaken(nodes, redis, "before_request")
 
     stopped.process.send(signal.SIGCONT)
     await heir.until(lambda answer: answer["state"] == "suspect", within=POLL)
     sure = [
         await node.until(lambda answer: answer["state"] == "fresh", within=QUARANTINE + POLL)
-        for node in both
+        for node in (stopped, heir)
     ]
 
     ledger = await nodes.wechat.ledger()
     assert sure[0]["access_token"] == sure[1]["access_token"]
     assert await nodes.wechat.calls("token") == 1 + 3
     assert ledger["rejected_uses"] == 0
+
+
+async def test_of_three_nodes_one_refreshes_in_a_window(nodes: Cluster, redis: RedisServer) -> None:
+    """On Redis; each finds the token due at the same moment, five times."""
+    await nodes.wechat.weather(*[DUE_SOON] * 5)
+    config = nodes.config(f"unix://{redis.path}", method="token")
+    all_three = [await nodes.start(config) for _ in range(3)]
+    tokens = set()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and len(tokens) < 6:
+        answers = [await node.token() for node in all_three]
+        tokens |= {answer["access_token"] for answer in answers if answer["status"] == 200}
+        await asyncio.sleep(0.1)
+
+    assert len(tokens) == 6
+    assert await nodes.wechat.calls("token") == 6
+
+
+async def test_two_daemons_on_one_sqlite_file_take_over_from_each_other(
+    nodes: Cluster, folder: Path
+) -> None:
+    await nodes.wechat.weather(DUE_SOON)
+    config = nodes.config(f"sqlite://{folder}/tokend.db", method="token")
+    both = [await nodes.start(config, "before_save", "SIGKILL") for _ in range(2)]
+    for node in both:
+        await node.until(lambda answer: answer["status"] == 200, within=POLL)
+    old = await both[0].token()
+    await nodes.strike(within=DUE_WITHIN)
+    _, heir = nodes.split()
+
+    await heir.until(
+        lambda answer: answer.get("generation", 0) > old["generation"], within=TAKEOVER
+    )
+
+    assert await nodes.wechat.calls("token") == 1 + 2

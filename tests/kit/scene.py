@@ -9,6 +9,7 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
+from kit.clock import settle
 from tokend.breaker import APP_LIMITS, Breaker
 from tokend.budget import Budget
 from tokend.errors import UpstreamUnclear, UpstreamUnreachable
@@ -162,3 +163,12 @@ class Scene:
             return task
 
         return spawn
+
+
+async def started(scene: Scene) -> tuple[Keeper, Schedule]:
+    """A node that has its first token."""
+    keeper, schedule = scene.node()
+    await schedule.look()
+    await settle()
+    assert scene.is_valid(keeper)
+    return keeper, schedule

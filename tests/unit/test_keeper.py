@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kit.clock import settle
-from kit.scene import APPID, Scene
+from kit.scene import APPID, Scene, started
 
 from tokend.errors import (
     NotReady,
@@ -25,38 +25,11 @@ from tokend.store.local import LocalStore
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
-    from kit.clock import ManualClock
-
-    from tokend.keeper import Keeper
     from tokend.model import Lease, TokenKey
     from tokend.schedule import Schedule
 
 QUARANTINE = Terms().quarantine
 PATIENCE = timedelta(seconds=5)
-
-
-@pytest.fixture(params=["stable_token", "token"])
-def scene(request: pytest.FixtureRequest, clock: ManualClock) -> Scene:
-    return Scene(clock, method=request.param)
-
-
-@pytest.fixture
-def stable(clock: ManualClock) -> Scene:
-    return Scene(clock, method="stable_token")
-
-
-@pytest.fixture
-def classic(clock: ManualClock) -> Scene:
-    return Scene(clock, method="token")
-
-
-async def started(scene: Scene) -> tuple[Keeper, Schedule]:
-    """A node that has its first token."""
-    keeper, schedule = scene.node()
-    await schedule.look()
-    await settle()
-    assert scene.is_valid(keeper)
-    return keeper, schedule
 
 
 async def live(scene: Scene, schedule: Schedule, seconds: int, step: int = 1) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kit.clock import settle
-from kit.scene import APPID, KEY, NO_RECONCILE, Scene
+from kit.scene import APPID, KEY, NO_RECONCILE, Scene, started
 from structlog.testing import capture_logs
 
 from tokend.breaker import APP_LIMITS, Breaker, process_limits
@@ -20,34 +20,10 @@ from tokend.terms import Terms
 if TYPE_CHECKING:
     from kit.clock import ManualClock
 
-    from tokend.keeper import Keeper
     from tokend.schedule import Schedule
 
 WITH_RECONCILE = Terms()
 ALONE = Terms(reconcile=timedelta(0), mints_alone=True)
-
-
-@pytest.fixture
-def stable(clock: ManualClock) -> Scene:
-    return Scene(clock, method="stable_token")
-
-
-@pytest.fixture
-def classic(clock: ManualClock) -> Scene:
-    return Scene(clock, method="token")
-
-
-@pytest.fixture(params=["stable_token", "token"])
-def scene(request: pytest.FixtureRequest, clock: ManualClock) -> Scene:
-    return Scene(clock, method=request.param)
-
-
-async def started(scene: Scene) -> tuple[Keeper, Schedule]:
-    keeper, schedule = scene.node()
-    await schedule.look()
-    await settle()
-    assert scene.is_valid(keeper)
-    return keeper, schedule
 
 
 async def live(scene: Scene, seconds: int, *schedules: Schedule, step: int = 1) -> None:
