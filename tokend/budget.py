@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """A budget in somebody's hand."""
+
+    budget: Budget
+    by_operator: bool
+
+    async def pay(self) -> None:
+        await self.budget.spend(by_operator=self.by_operator)
+
+    async def refund(self) -> None:
+        await self.budget.refund()
 
 
 class Budget:
@@ -55,6 +70,11 @@ class Budget:
             raise
         self._refuse(wait_of_all, by_operator=by_operator)
         self._spent = spent
+
+    async def refund(self) -> None:
+        """The last costly call never got to WeChat. Raises ``StoreError``."""
+        self._spent = self._spent[:-1]
+        await self._store.refund(self._key)
 
     def _refuse(self, wait: timedelta, *, by_operator: bool) -> None:
         if wait <= timedelta(0):

@@ -52,7 +52,8 @@ class Store(Protocol):
     async def save(self, lease: Lease, token: Token) -> Token | None:
         """Keep *token* and return it as it is kept; None if a later fence has stored.
 
-        A value that was kept already keeps its generation. Harmless to repeat.
+        A value that was kept already keeps its generation; one that is suspect stays so. Harmless
+        to repeat.
         """
 
     async def release(self, lease: Lease, *, hold: timedelta = ...) -> None:
@@ -63,6 +64,9 @@ class Store(Protocol):
 
         All nodes count together.
         """
+
+    async def refund(self, key: TokenKey) -> None:
+        """Take back the last costly call: it never got to WeChat."""
 
     async def changes(self, since: int) -> Changes:
         """Which records changed after the cursor *since* (0: all). May repeat, must not miss.

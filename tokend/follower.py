@@ -16,7 +16,7 @@ import structlog
 from tokend.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from tokend.clock import Clock
     from tokend.contracts import Store
@@ -42,6 +42,7 @@ class Follower:
         self._store = store
         self._keepers = keepers
         self._lease = terms.lease
+        self._to_tell: set[str] = set()
         self._again_at: dict[str, timedelta] = {}
         self._clock = clock
         self._cursor = 0
@@ -72,12 +73,8 @@ class Follower:
     async def look(self) -> None:
         """Tell the keepers of changed records; a store that is away is told of once."""
         try:
-            changes = await self._store.changes(self._cursor)
-            lost = changes.cursor < self._cursor
-            if lost:
-                log.error("store_forgot", keys=len(self._keepers))
-            await self._notice(tuple(self._keepers) if lost else changes.records | self._due())
-            self._cursor = changes.cursor
+            await self._hear()
+            await self._tell()
         except StoreError as error:
             if not self._store_is_away:
                 log.warning("store_away", error=str(error))
@@ -89,19 +86,39 @@ class Follower:
                     keeper.store_is_back()
             self._store_is_away = False
 
-    def _due(self) -> set[str]:
-        """Records whose refresher has had its time. It may have died over it."""
+    async def _hear(self) -> None:
+        """What has changed, is lost, or was being refreshed by somebody who may have died."""
+        changes = await self._store.changes(self._cursor)
+        if changes.cursor < self._cursor:
+            log.error("store_forgot", keys=len(self._keepers))
+            self._to_tell |= self._keepers.keys()
+        self._cursor = changes.cursor
         now = self._clock.elapsed()
-        return {record for record, at in self._again_at.items() if now >= at}
+        self._to_tell |= changes.records
+        self._to_tell |= {record for record, at in self._again_at.items() if now >= at}
 
-    async def _notice(self, records: Iterable[str]) -> None:
-        for record in records:
-            keeper = self._keepers.get(record)
-            again = keeper is not None and await keeper.notice()
-            self._again_at.pop(record, None)
-            if again:
-                self._again_at[record] = self._clock.elapsed() + self._lease
+    async def _tell(self) -> None:
+        """Whom it cannot be told is told next time, and keeps nobody else from hearing."""
+        trouble: StoreError | None = None
+        for record in tuple(self._to_tell):
+            try:
+                await self._notice(record)
+            except StoreError as error:
+                trouble = error
+            else:
+                self._to_tell.discard(record)
             self._beat()
+            if trouble and self._store_is_away:
+                break
+        if trouble:
+            raise trouble
+
+    async def _notice(self, record: str) -> None:
+        keeper = self._keepers.get(record)
+        again = keeper is not None and await keeper.notice()
+        self._again_at.pop(record, None)
+        if again:
+            self._again_at[record] = self._clock.elapsed() + self._lease
 
     def _beat(self) -> None:
         self._looked_at = self._clock.elapsed()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
+from tokend.budget import Purse
 from tokend.errors import (
     LeaseBusy,
     RefreshLimited,
@@ -168,11 +169,12 @@ class Keeper:
         Tell if somebody is refreshing it, so that it is worth another look if they die.
         """
         found, token = await self._refresher.look(), self._kept.token
-        if found is None or (token and found.fence < token.fence):
+        is_lost = found is None or (token is not None and found.generation < token.generation)
+        if is_lost and self._kept.usable():
             self._kept.revise(stored=False)
-        elif token is None or found.fence > token.fence:
-            self._kept.adopt(found)
-        else:
+        elif found is not None and (token is None or is_lost or found.fence > token.fence):
+            self._kept.adopt(found, asked=False)
+        elif found is not None:
             self._kept.revise(suspect=found.suspect)
         self._on_plan(self)
         return found is not None and found.refreshing
@@ -196,17 +198,17 @@ class Keeper:
         self._budget.check(by_operator=forced)
         if condemned is None:
             return self._launch(Purpose.REFRESH, self._planned(Purpose.REFRESH))
-        pay = partial(self._budget.spend, by_operator=forced)
-        return self._launch(Purpose.REPLACE, partial(self._refresher.replace, condemned, pay))
+        purse = Purse(self._budget, by_operator=forced)
+        return self._launch(Purpose.REPLACE, partial(self._refresher.replace, condemned, purse))
 
     def _planned(self, purpose: Purpose) -> Work:
         token = self._kept.token
         if token is None or purpose is Purpose.REFRESH:
-            return partial(self._refresher.refresh, token, self._is_due)
+            return partial(self._refresher.refresh, token, partial(self._is_due, token))
         if purpose is Purpose.RESTORE:
             return partial(self._refresher.restore, token)
-        pay = partial(self._budget.spend, by_operator=False)
-        return partial(self._refresher.confirm, token, pay)
+        purse = Purse(self._budget, by_operator=False)
+        return partial(self._refresher.confirm, token, purse)
 
     def _launch(self, purpose: Purpose, work: Work) -> Flight:
         self._flight = Flight(task=self._spawn(self._fly(purpose, work)))
@@ -225,15 +227,15 @@ class Keeper:
             self._failed(purpose, crash)
             return crash
         else:
-            self._kept.adopt(token)
+            self._kept.adopt(token, asked=purpose is not Purpose.RESTORE)
             return token
         finally:
             self._flight = None
             self._on_plan(self)
 
-    def _is_due(self, found: Token) -> bool:
-        token = self._kept.token
-        if token is not None and found.generation <= token.generation:
+    def _is_due(self, known: Token | None, found: Token) -> bool:
+        """Tell if *found* leaves the refresh to be done that was begun with *known*."""
+        if known is not None and found.generation <= known.generation:
             return True
         return self._plan.is_due(found, self._clock.now())
 

@@ -14,6 +14,8 @@ from tokend.errors import NotReady
 from tokend.model import Answer, State
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tokend.clock import Clock
     from tokend.model import Token, TokenKey
     from tokend.plan import Plan
@@ -75,19 +77,28 @@ class Kept:
 
     # What takes its place
 
-    def adopt(self, token: Token) -> None:
-        """A refresh, here or on another node, has ended with *token*."""
+    def adopt(self, token: Token, *, asked: bool) -> None:
+        """A refresh has ended with *token*, here or on another node.
+
+        *asked* of WeChat by this one: then what WeChat refused before is past, also where the value
+        is the same.
+        """
         known, now = self.token, self._clock.now()
-        if known is not None and token.fence < known.fence:
-            return
         token = replace(token, refreshing=False)
-        if known is not None and known.value == token.value:
-            self.token = replace(token, generation=max(known.generation, token.generation))
-            self._plan.kept(token, now, same=True)
-            log.debug("token_unchanged", **self._facts(token))
-            if self._plan.same_answers > policy.SAME_ANSWERS:
-                log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self._key))
+        if known is None or known.value != token.value:
+            if known is None or token.generation > known.generation or not self.usable():
+                self._take(token, now)
             return
+        self.token = replace(token, generation=max(known.generation, token.generation))
+        if asked:
+            self._plan.kept(token, now, same=True)
+        else:
+            self._plan.seen(token, now)
+        log.debug("token_unchanged", **self._facts(token))
+        if self._plan.same_answers > policy.SAME_ANSWERS:
+            log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self._key))
+
+    def _take(self, token: Token, now: datetime) -> None:
         self.token = token
         self._plan.kept(token, now, same=False)
         log.info("token_replaced", **self._facts(token))

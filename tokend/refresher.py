@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -29,7 +29,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from tokend import policy
-from tokend.errors import LeaseBusy, RefreshLimited, StoreError, UpstreamError, UpstreamUnclear
+from tokend.errors import (
+    BreakerOpen,
+    LeaseBusy,
+    RefreshLimited,
+    StoreError,
+    UpstreamError,
+    UpstreamUnclear,
+    UpstreamUnreachable,
+)
 from tokend.model import Lease, Token
 from tokend.policy import NO_TIME
 
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokend.breaker import Breaker
+    from tokend.budget import Purse
     from tokend.clock import Clock
     from tokend.contracts import Issue, Source, Store
     from tokend.model import TokenKey
@@ -45,19 +54,23 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _POLLS = 20
+_AT_ONCE = timedelta(milliseconds=1)
 _SAVE_PAUSES = (timedelta(seconds=0.2), timedelta(seconds=0.5))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Right:
-    """A lease, and the time since boot after which it is too late to ask under it."""
+    """A lease, and the time since boot after which it is too late to ask under it.
+
+    *was_costly* once a call was made that ends the life of a token.
+    """
 
     lease: Lease
     ask_before: timedelta
+    was_costly: bool = False
 
 
 Wanted: TypeAlias = Callable[[Token], bool]
-Pay: TypeAlias = Callable[[], Awaitable[None]]
 _Ask: TypeAlias = Callable[[_Right], Awaitable[Token]]
 
 
@@ -85,6 +98,7 @@ class Refresher:
         self._breakers = breakers
         self._clock = clock
         self._greatest_fence = 0
+        self._unsaved: Lease | None = None
 
     # What can be asked of it
 
@@ -105,57 +119,66 @@ class Refresher:
             return await self._under_lease(wanted, self._ask_current)
         except StoreError as error:
             if self._source.is_idempotent or self._mints_alone(known):
-                return await self._ask_alone(error)
+                return await self._ask_alone(error, known)
             raise
 
-    async def confirm(self, doubted: Token, pay: Pay) -> Token:
-        """The token that WeChat accepts now. Where asking costs a token's life, after *pay*."""
+    async def confirm(self, doubted: Token, purse: Purse) -> Token:
+        """The token that WeChat accepts now. Where asking ends a token's life, out of *purse*."""
 
         def wanted(found: Token) -> bool:
             return found.suspect or found.fence <= doubted.fence
 
         async def ask(right: _Right) -> Token:
-            if not self._source.is_idempotent:
-                self._refuse_late(right)
-                await pay()
-            return await self._ask_current(right)
+            if self._source.is_idempotent:
+                return _same_as(doubted, await self._ask_current(right))
+            return await self._ask_paid(right, purse)
 
         try:
             return await self._under_lease(wanted, ask)
         except StoreError as error:
             if self._source.is_idempotent:
-                return await self._ask_alone(error)
+                return await self._ask_alone(error, doubted)
             raise
 
-    async def replace(self, condemned: Token, pay: Pay) -> Token:
-        """A token other than *condemned*. *pay* comes before a costly call, and may refuse it."""
+    async def replace(self, condemned: Token, purse: Purse) -> Token:
+        """A token other than *condemned*; a costly call for it is paid out of *purse*."""
 
         def wanted(found: Token) -> bool:
             return found.generation <= condemned.generation
 
         async def ask(right: _Right) -> Token:
-            return await self._ask_another(condemned, right, pay)
+            return await self._ask_another(condemned, right, purse)
 
         try:
             return await self._under_lease(wanted, ask)
         except StoreError as error:
             if not self._source.is_idempotent:
                 raise
-            token = await self._ask_alone(error)
+            token = await self._ask_alone(error, condemned)
             if token.value == condemned.value:
-                await pay()
+                await purse.pay()
                 raise
             return token
 
     async def restore(self, token: Token) -> Token:
-        """Keep *token* again in a store that has lost it, or never got it."""
+        """Keep *token* again in a store that has lost it, or never got it.
+
+        While its own lease lasts under that one: nobody can have asked WeChat since.
+        """
 
         def wanted(found: Token) -> bool:
-            return found.fence < token.fence
+            return found.generation < token.generation
 
         async def ask(_: _Right) -> Token:
             return token
 
+        lease = self._unsaved
+        if lease and lease.fence == token.fence:
+            saved = await self._store.save(lease, token)
+            self._unsaved = None
+            if saved is not None:
+                await self._release(lease)
+                return saved
         return await self._under_lease(wanted, ask)
 
     # The steps
@@ -183,13 +206,20 @@ class Refresher:
                 return found
             token = await ask(right)
         except UpstreamUnclear:
-            idempotent = self._source.is_idempotent
-            await self._release(lease, hold=NO_TIME if idempotent else self._terms.quarantine)
+            await self._release(lease, hold=self._doubt(right))
             raise
         except (UpstreamError, RefreshLimited, LeaseBusy, StoreError):
             await self._release(lease)
             raise
         return await self._save(lease, token)
+
+    def _doubt(self, right: _Right) -> timedelta:
+        """How long nobody may ask after an unclear answer. The intent stays if a token may have
+        died over it: every node finds the kept one suspect then.
+        """
+        if not right.was_costly:
+            return NO_TIME
+        return _AT_ONCE if self._source.is_idempotent else self._terms.quarantine
 
     async def _acquire(self) -> _Right:
         """Asked for once more if the answer was lost: the same owner gets the lease it has."""
@@ -225,6 +255,7 @@ class Refresher:
             found = saved or await self.look()
         except StoreError as error:
             log.warning("token_not_stored", key=str(self._key), error=str(error))
+            self._unsaved = lease
             return token
         if found is None:
             raise StoreError(f"{self._key}: the record vanished while it was written")
@@ -244,20 +275,31 @@ class Refresher:
     # Asking WeChat
 
     async def _ask_current(self, right: _Right) -> Token:
+        if not self._source.is_idempotent:
+            right.was_costly = True
         return await self._ask(self._source.current, right)
 
-    async def _ask_another(self, condemned: Token, right: _Right, pay: Pay) -> Token:
+    async def _ask_another(self, condemned: Token, right: _Right, purse: Purse) -> Token:
         """First the call that costs nothing, where there is one: somebody may have been quicker."""
         if self._source.is_idempotent:
             token = await self._ask_current(right)
             if token.value != condemned.value:
                 return token
-        self._refuse_late(right)
-        await pay()
-        token = await self._ask(self._source.new, right)
+        token = await self._ask_paid(right, purse)
         if token.value == condemned.value:
             raise UpstreamUnclear("WeChat gave the rejected token again")
         return token
+
+    async def _ask_paid(self, right: _Right, purse: Purse) -> Token:
+        """A new token for a costly call. One that never got to WeChat costs nothing."""
+        self._refuse_late(right)
+        await purse.pay()
+        right.was_costly = True
+        try:
+            return await self._ask(self._source.new, right)
+        except (UpstreamUnreachable, BreakerOpen, LeaseBusy):
+            await purse.refund()
+            raise
 
     async def _ask(self, issue: Issue, right: _Right) -> Token:
         self._refuse_late(right)
@@ -275,15 +317,22 @@ class Refresher:
             return False
         return known is None or known.remaining(self._clock.now()) < policy.LAST_MOMENTS
 
-    async def _ask_alone(self, error: StoreError) -> Token:
+    async def _ask_alone(self, error: StoreError, known: Token | None) -> Token:
         log.warning("asked_without_store", key=str(self._key), error=str(error))
         fence = max(self._greatest_fence + 1, int(self._clock.wall().timestamp() * 1_000_000))
         token = await self._issued(self._source.current, fence=fence)
         self._greatest_fence = fence
-        return token
+        return _same_as(known, token)
 
     async def _issued(self, issue: Issue, *, fence: int) -> Token:
         for breaker in self._breakers:
             breaker.admit()
         asked_at = self._clock.now()
         return Token.of(await issue(), asked_at=asked_at, fence=fence)
+
+
+def _same_as(known: Token | None, token: Token) -> Token:
+    """The same value has the same generation, also where the store does not know it any more."""
+    if known is None or known.value != token.value:
+        return token
+    return replace(token, generation=known.generation)

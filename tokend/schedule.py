@@ -37,11 +37,15 @@ class Schedule:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[datetime, int, Keeper]] = []
+        self._planned: dict[Keeper, datetime] = {}
         self._order = count()
         self._bell = AsyncIOScheduler(timezone="UTC")
 
     def plan(self, keeper: Keeper) -> None:
-        """Look after *keeper* at its ``next_at``, which is new."""
+        """Look after *keeper* at its ``next_at``, which may be new."""
+        if self._planned.get(keeper) == keeper.next_at:
+            return
+        self._planned[keeper] = keeper.next_at
         heapq.heappush(self._heap, (keeper.next_at, next(self._order), keeper))
         if self._heap[0][2] is keeper:
             self._set_bell()
@@ -50,7 +54,9 @@ class Schedule:
         """Start every refresh whose time has come."""
         now = self._clock.now()
         while self._heap and self._heap[0][0] <= now:
-            heapq.heappop(self._heap)[2].refresh_if_due()
+            _, _, keeper = heapq.heappop(self._heap)
+            self._planned.pop(keeper, None)
+            keeper.refresh_if_due()
         self._set_bell()
 
     @asynccontextmanager

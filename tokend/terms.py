@@ -79,13 +79,13 @@ class Terms:
                 f"refresh.quarantine_seconds ({_s(self.quarantine)}) must be at least "
                 f"refresh.lease_seconds ({_s(self.lease)})"
             )
-        cleared = self.quarantine + self.guard + self.call + _POLL
+        # The lease is held, then its holder dies; another notices, and waits before it asks.
+        cleared = 2 * self.quarantine + self.lease + self.call + _POLL
         if cleared >= _CLEARED_WITHIN:
             yield (
-                "refresh.quarantine_seconds + refresh.lease_seconds - 3 * store.timeout_seconds "
-                f"- {_s(_HEADROOM - _POLL)} ({_s(cleared)}) must be less than "
-                f"{_s(_CLEARED_WITHIN)}, or an unclear refresh could outlast the 300 s for which "
-                "WeChat honours the old token"
+                "2 * refresh.quarantine_seconds + refresh.lease_seconds + wechat.timeout_seconds "
+                f"+ {_s(_POLL)} ({_s(cleared)}) must be less than {_s(_CLEARED_WITHIN)}, or an "
+                "unclear refresh could outlast the 300 s for which WeChat honours the old token"
             )
         if self.daily + self.reserve > _FORCED_A_DAY:
             yield (

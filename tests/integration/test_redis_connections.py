@@ -78,7 +78,7 @@ def certificates(home: Path) -> Certificates:
 @pytest.fixture(scope="module")
 def encrypted(home: Path, certificates: Certificates) -> Iterator[Place]:
     login = Login(ca_file=certificates.ca, cert_file=certificates.client)
-    with redis_server(home) as socket, tls_before(socket, certificates) as port:
+    with redis_server(home) as server, tls_before(server.path, certificates) as port:
         yield Place(f"rediss://127.0.0.1:{port}", login)
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kit.clock import ManualClock
-    from tokend.store.local import Table
     from tokend.wechat.recipes import Request
 
 APPID = "wx0123456789abcdef"
@@ -41,6 +40,15 @@ KEY = TokenKey(app="shop", appid=APPID, kind="access_token")
 
 # So that a test sees the calls it is about, and no others.
 NO_RECONCILE = Terms(reconcile=timedelta(0))
+
+
+class Forgetful(MemoryTable):
+    """A table whose server may lose everything."""
+
+    def forget(self) -> None:
+        self._records.clear()
+        self._changed.clear()
+        self._cursor = 0
 
 
 class DirectTransport:
@@ -110,7 +118,7 @@ class Scene:
         self.account = Account(appid=APPID, secret=SECRET, random=Random(1))
         self.world = World([self.account], Random(2))
         self.wechat = DirectTransport(self.world, clock)
-        self.table: Table = MemoryTable()
+        self.table = Forgetful()
         self.tasks: set[asyncio.Task[object]] = set()
         self._flights: dict[Keeper, set[asyncio.Task[object]]] = {}
 

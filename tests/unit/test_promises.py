@@ -20,12 +20,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from kit.clock import ManualClock, settle
-from kit.scene import APPID, KEY, Scene
+from kit.scene import APPID, KEY, Forgetful, Scene
 
 from tokend.errors import NotReady, StoreError, TokendError
 from tokend.follower import Follower
 from tokend.store.local import LocalStore
-from tokend.store.memory import MemoryTable
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ PAUSE = TERMS.pause
 HEALED = TERMS.takeover + TERMS.quarantine + timedelta(seconds=120)
 
 
-class Table(MemoryTable):
+class Table(Forgetful):
     """Away while *away*; *lossy* acts once and then does not answer."""
 
     away = False
@@ -63,11 +62,6 @@ class Table(MemoryTable):
     async def changes(self, since: int):
         self._fail()
         return await super().changes(since)
-
-    def forget(self) -> None:
-        self._records.clear()
-        self._changed.clear()
-        self._cursor = 0
 
     def _fail(self) -> None:
         if self.away:

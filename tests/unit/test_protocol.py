@@ -12,8 +12,17 @@ from kit.scene import APPID, KEY, NO_RECONCILE, Scene, started
 from structlog.testing import capture_logs
 
 from tokend.breaker import APP_LIMITS, Breaker, process_limits
-from tokend.errors import BreakerOpen, NotReady, RefreshLimited, StoreError, UpstreamUnclear
-from tokend.model import State
+from tokend.errors import (
+    BreakerOpen,
+    NotReady,
+    RefreshLimited,
+    StoreError,
+    UpstreamRefused,
+    UpstreamUnclear,
+    UpstreamUnreachable,
+)
+from tokend.follower import Follower
+from tokend.model import Changes, State
 from tokend.store.local import LocalStore
 from tokend.terms import Terms
 
@@ -227,11 +236,7 @@ async def test_a_forced_call_that_wechat_did_not_answer_is_looked_into_soon(
 ) -> None:
     """It may have ended the life of the token that is being served."""
     keeper, schedule = await started(stable)
-    stable.wechat.coming += ["busy"]
-    stable.wechat.coming.clear()
     sent = len(stable.wechat.sent)
-
-    stable.wechat.troubles.clear()
     answers = iter([None, UpstreamUnclear("lost")])
     send = stable.wechat.send
 
@@ -246,7 +251,8 @@ async def test_a_forced_call_that_wechat_did_not_answer_is_looked_into_soon(
         await keeper.refresh(rejected=keeper.current().token.value)
     await live(stable, 5, schedule)
 
-    assert len(stable.wechat.sent) == sent + 3
+    # The free one and the forced one; one to find out, and one to be sure.
+    assert len(stable.wechat.sent) == sent + 4
     newest = stable.world.issued(APPID, "stable_token")[-1]
     assert keeper.current().token.value.reveal() == newest.value
 
@@ -488,3 +494,195 @@ async def test_a_token_that_wechat_will_not_replace_is_asked_for_ever_more_slowl
 
     assert 6 <= stable.calls() + 50 - len(stable.wechat.replies) <= 12
     assert any(entry["event"] == "token_not_replaced" for entry in logs)
+
+
+# What fresh eyes have found
+
+
+async def test_a_flight_that_waited_for_the_lease_is_content_with_what_was_adopted_meanwhile(
+    classic: Scene,
+) -> None:
+    """Its follower hears of the other node's token before it does; that is no reason to ask."""
+    (one, first), (other, second) = await started(classic), await started(classic)
+    await live(classic, 6895, first, second, step=5)
+    classic.wechat.hold()
+    await live(classic, 10, first)
+    await live(classic, 2, second)
+    classic.wechat.let_go()
+    await settle()
+    await other.notice()
+
+    await live(classic, 10, first, second)
+
+    assert classic.calls() == 2
+    assert one.current().token.value == other.current().token.value
+
+
+async def test_an_older_token_that_is_restored_first_does_not_win(scene: Scene) -> None:
+    """One node has not heard of the other's newer token when the store has lost both."""
+    (one, first), (other, second) = await started(scene), await started(scene)
+    await other.notice()
+    newer = (await one.refresh(rejected=None)).answer.token
+    scene.table.forget()
+
+    await other.notice()
+    await live(scene, 3, second)
+    await one.notice()
+    await live(scene, 3, first)
+    await other.notice()
+
+    stored = await LocalStore(scene.table, scene.clock).load(KEY)
+    assert one.current().token.value == other.current().token.value == newer.value
+    assert stored is not None
+    assert stored.value == newer.value
+
+
+async def test_a_suspect_token_is_suspect_still_when_it_was_restored(classic: Scene) -> None:
+    await killed_in_a_refresh(classic)
+    await classic.clock.advance(61)
+    heir, schedule = await started(classic)
+    calls = classic.calls()
+    classic.table.forget()
+
+    await heir.notice()
+    await live(classic, 3, schedule)
+    doubtful = heir.current().state
+    await live(classic, 95, schedule)
+
+    assert doubtful is State.SUSPECT
+    assert heir.current().state is State.FRESH
+    assert classic.calls() == calls + 1
+
+
+async def test_an_unclear_forced_call_is_known_to_every_node(stable: Scene) -> None:
+    (one, _), (other, second) = await started(stable), await started(stable)
+    await other.notice()
+    await stable.clock.advance(1)
+    sent, send = len(stable.wechat.sent), stable.wechat.send
+
+    async def unanswered(request: object) -> bytes:
+        body = await send(request)
+        if len(stable.wechat.sent) == sent + 2:
+            raise UpstreamUnclear("lost")
+        return body
+
+    stable.wechat.send = unanswered
+    with pytest.raises(UpstreamUnclear):
+        await one.refresh(rejected=None)
+    await stable.clock.advance(1)
+    await other.notice()
+    doubtful = other.current().state
+    await live(stable, 5, second)
+
+    assert doubtful is State.SUSPECT
+    assert other.current().state is State.FRESH
+    assert (
+        other.current().token.value.reveal() == stable.world.issued(APPID, "stable_token")[-1].value
+    )
+
+
+async def test_an_heir_that_could_not_ask_leaves_the_dead_nodes_intent_to_the_next(
+    classic: Scene,
+) -> None:
+    await killed_in_a_refresh(classic)
+    await classic.clock.advance(31)
+    heir, schedule = await started(classic)
+    await live(classic, 35, schedule)
+    classic.wechat.coming.append("unreachable")
+    with pytest.raises(UpstreamUnreachable):
+        await heir.refresh(rejected=None)
+
+    await heir.refresh(rejected=None)
+
+    assert heir.current().state is State.SUSPECT
+
+
+async def test_calls_that_never_got_to_wechat_cost_nothing(classic: Scene) -> None:
+    keeper, _ = await started(classic)
+    classic.wechat.coming += ["unreachable"] * 17
+
+    for _ in range(17):
+        with pytest.raises(UpstreamUnreachable):
+            await keeper.refresh(rejected=keeper.current().token.value)
+    answer = await keeper.refresh(rejected=keeper.current().token.value)
+
+    assert answer.refreshed
+
+
+async def test_a_token_that_could_not_be_saved_is_saved_under_its_own_lease_and_not_doubted(
+    classic: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, schedule = await started(classic)
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "save", away)
+        refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+        await settle()
+        await classic.clock.advance(1)
+        await refreshing
+
+    await live(classic, 200, schedule)
+
+    assert keeper.current().state is State.FRESH
+    assert classic.calls() == 2
+
+
+async def test_what_wechat_forbade_stays_forbidden_when_a_token_is_restored(stable: Scene) -> None:
+    keeper, schedule = await started(stable)
+    stable.wechat.replies.append({"errcode": 89506, "errmsg": "refused twice"})
+    with pytest.raises(UpstreamRefused):
+        await keeper.refresh(rejected=keeper.current().token.value)
+    sent = len(stable.wechat.sent)
+    stable.table.forget()
+
+    await keeper.notice()
+    await live(stable, 5, schedule)
+    with pytest.raises(RefreshLimited):
+        await keeper.refresh(rejected=None)
+
+    assert len(stable.wechat.sent) == sent
+
+
+async def test_comparing_without_a_store_keeps_the_generation(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(clock, terms=WITH_RECONCILE)
+    keeper, schedule = await started(scene)
+    generation = keeper.current().token.generation
+    for step in ("load", "acquire", "save", "release", "spend"):
+        monkeypatch.setattr(LocalStore, step, away)
+
+    await live(scene, 1000, schedule, step=5)
+
+    assert scene.calls() >= 4
+    assert keeper.current().token.generation == generation
+
+
+async def test_one_record_that_fails_keeps_no_other_from_being_heard_of_and_is_not_forgotten(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(Scene(clock).table, clock)
+    told: list[str] = []
+
+    class Failing:
+        async def notice(self) -> bool:
+            told.append("failing")
+            raise StoreError("this slot is down")
+
+    class Hearing:
+        async def notice(self) -> bool:
+            told.append("hearing")
+            return False
+
+    keepers = {f"wx{n}": Failing() if n == 3 else Hearing() for n in range(6)}
+    follower = Follower(store, keepers, Terms(), clock)
+
+    async def everything(_: int) -> Changes:
+        return Changes(cursor=1, records=frozenset(keepers if not told else ()))
+
+    monkeypatch.setattr(store, "changes", everything)
+    await follower.look()
+    first = told.copy()
+    await follower.look()
+
+    assert first.count("hearing") == 5
+    assert told.count("failing") == 2

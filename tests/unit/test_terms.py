@@ -21,7 +21,7 @@ any_terms = st.builds(
     call=seconds(1, 8),
     step=seconds(0.1, 2),
     lease=seconds(15, 60),
-    quarantine=seconds(40, 220),
+    quarantine=seconds(40, 100),
 )
 
 
@@ -52,10 +52,10 @@ def test_the_defaults_hold() -> None:
             "refresh.quarantine_seconds (20) must be at least refresh.lease_seconds (30)",
         ),
         (
-            Terms(quarantine=timedelta(seconds=220)),
+            Terms(quarantine=timedelta(seconds=110)),
             (
-                "refresh.quarantine_seconds + refresh.lease_seconds - 3 * store.timeout_seconds "
-                "- 2 (245) must be less than 240, or an unclear refresh could outlast the 300 s "
+                "2 * refresh.quarantine_seconds + refresh.lease_seconds + wechat.timeout_seconds "
+                "+ 3 (261) must be less than 240, or an unclear refresh could outlast the 300 s "
                 "for which WeChat honours the old token"
             ),
         ),
@@ -85,7 +85,7 @@ def test_a_call_that_the_guard_lets_begin_is_saved_before_its_lease_ends(terms: 
 @given(terms=any_terms)
 def test_an_unclear_refresh_is_cleared_up_while_the_old_token_lives(terms: Terms) -> None:
     assume(not list(terms.broken()))
-    worst = terms.guard + terms.call + terms.quarantine + timedelta(seconds=3) + terms.call
+    worst = terms.call + 2 * terms.quarantine + terms.lease + timedelta(seconds=3) + terms.call
 
     assert worst < timedelta(seconds=300)
 

@@ -76,6 +76,7 @@ class LocalStore:
                 generation=token.generation,
                 value=value,
                 expires_at=_microseconds(self._clock.to_wall(token.expires_at)),
+                suspect=token.suspect,
                 now=self._now(),
             )
 
@@ -105,6 +106,12 @@ class LocalStore:
 
         await self._table.update(key.record, step)
         return wait * _MICROSECOND
+
+    async def refund(self, key: TokenKey) -> None:
+        def step(record: Record) -> Record:
+            return replace(record, spent=record.spent[:-1])
+
+        await self._table.update(key.record, step)
 
     async def changes(self, since: int) -> Changes:
         return await self._table.changes(since)

@@ -70,12 +70,17 @@ def acquire(
         return record
     fence = max(now, record.lease_fence + 1, record.fence + 1, above + 1)
     leased = replace(
-        record, lease_owner=owner, lease_fence=fence, lease_until=now + ttl, intent=fence
+        record,
+        lease_owner=owner,
+        lease_fence=fence,
+        lease_until=now + ttl,
+        intent=fence,
+        inherited=0,
     )
     if not record.intent:
         return leased
     is_young = now - record.intent < quarantine
-    return replace(leased, suspect=True, inherited=fence if is_young else 0)
+    return replace(leased, suspect=True, inherited=record.intent if is_young else 0)
 
 
 def save(
@@ -86,11 +91,13 @@ def save(
     generation: int,
     value: str,
     expires_at: int,
+    suspect: bool,
     now: int,
 ) -> Record:
     """Keep *value* under *fence* unless that fence or a greater one has stored another.
 
-    Its *generation* is that fence, or an older one where a lost value is restored.
+    Its *generation* is that fence, or an older one where a lost value is restored; such a one may
+    have been *suspect* before.
     """
     if fence <= record.fence:
         return _refuse(record, fence=fence, value=value, now=now)
@@ -102,8 +109,9 @@ def save(
         fence=fence,
         expires_at=expires_at,
         stored_at=now,
-        suspect=not same and _is_doubtful(record, owner=owner, fence=fence, now=now),
+        suspect=suspect or (not same and _is_doubtful(record, owner=owner, fence=fence, now=now)),
         intent=0 if record.intent == fence else record.intent,
+        inherited=0 if record.intent == fence else record.inherited,
     )
 
 
@@ -111,7 +119,7 @@ def _refuse(record: Record, *, fence: int, value: str, now: int) -> Record:
     """Overtaken. But if WeChat has served us after the winner, the winner's value is dead; and so
     may be the one that somebody is about to store who holds the lease by now.
     """
-    settled = replace(record, intent=0 if record.intent == fence else record.intent)
+    settled = replace(record, intent=0, inherited=0) if record.intent == fence else record
     return settled if record.value == value else replace(settled, suspect=True, doubted_at=now)
 
 
@@ -119,17 +127,19 @@ def _is_doubtful(record: Record, *, owner: str, fence: int, now: int) -> bool:
     stored_since_acquired = max(record.stored_at, record.doubted_at) > fence
     acquired_since = record.intent != fence
     lease_lost = record.lease_owner != owner or not record.is_leased(now)
-    inherited_intent = record.inherited == fence
-    return stored_since_acquired or acquired_since or lease_lost or inherited_intent
+    return stored_since_acquired or acquired_since or lease_lost or bool(record.inherited)
 
 
 def release(record: Record, *, owner: str, fence: int, hold: int, now: int) -> Record:
     """Give the lease back; or, with *hold*, keep everybody from asking WeChat for that long.
 
-    Without *hold* the outcome is known and the intent is settled; with it, it stays.
+    Without *hold* the outcome is known and the intent is settled, which leaves the one that was
+    inherited; with it, it stays.
     """
     mine = record.lease_owner == owner and record.is_leased(now)
     if hold:
         return replace(record, lease_until=now + hold) if mine else record
-    settled = replace(record, intent=0) if record.intent == fence else record
+    settled = record
+    if record.intent == fence:
+        settled = replace(record, intent=record.inherited, inherited=0)
     return replace(settled, lease_owner="", lease_until=0) if mine else settled

@@ -6,7 +6,7 @@ send twice.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 
-SCRIPTS = ("load", "acquire", "save", "release", "spend", "announce")
+SCRIPTS = ("load", "acquire", "save", "release", "spend", "refund", "announce")
 CHANNEL = "tokend:changed"
 
 # Sorted set: record name → microsecond of its last change. In a cluster it lives elsewhere than the
@@ -62,6 +62,7 @@ class RedisStore:
         self._redis = client
         self._clock = clock
         self._news = news
+        self._told: dict[str, int] = {}
         self._scripts = {name: client.register_script(_source(name)) for name in SCRIPTS}
 
     async def load(self, key: TokenKey) -> Token | None:
@@ -91,7 +92,8 @@ class RedisStore:
                 log.error("not_of_tokend", what=swept, record=key.record)
             if not lease.fence:
                 raise LeaseBusy(f"{key}: another node is refreshing it")
-            await self._scripts["announce"](keys=[_CHANGES], args=[key.record, CHANNEL])
+            with suppress(RedisError):  # the lease is there; that it is will be seen later
+                await self._announce(key)
         return lease
 
     async def save(self, lease: Lease, token: Token) -> Token | None:
@@ -105,9 +107,10 @@ class RedisStore:
                     token.generation,
                     token.value.reveal(),
                     remaining // _MILLISECOND,
+                    int(token.suspect),
                 ],
             )
-            await self._scripts["announce"](keys=[_CHANGES], args=[lease.key.record, CHANNEL])
+            await self._announce(lease.key)
         if kept != "1":
             return None
         return replace(
@@ -133,13 +136,29 @@ class RedisStore:
             )
             return int(wait) * _MICROSECOND
 
+    async def refund(self, key: TokenKey) -> None:
+        with _told():
+            await self._scripts["refund"](keys=_names(key, "budget"))
+
     async def changes(self, since: int) -> Changes:
+        """Each change is told once, however often the look back meets it. What was told last is
+        always met; where it is missing, the server has lost it, whatever came since.
+        """
         with _told():
             rows = await self._redis.zrangebyscore(
                 _CHANGES, max(0, since - _LOOK_BACK), "+inf", withscores=True
             )
             scores = {str(row[0]): int(row[1]) for row in rows}
-            return Changes(cursor=max(scores.values(), default=0), records=frozenset(scores))
+        told = self._told if since else {}
+        lost = bool(since) and not told.keys() <= scores.keys()
+        self._told = {name: score for name, score in scores.items() if score > since - _LOOK_BACK}
+        return Changes(
+            cursor=0 if lost else max(scores.values(), default=0),
+            records=frozenset(name for name, score in scores.items() if told.get(name) != score),
+        )
+
+    async def _announce(self, key: TokenKey) -> None:
+        await self._scripts["announce"](keys=[_CHANGES], args=[key.record, CHANNEL])
 
     async def woken(self) -> None:
         await self._news.wait()

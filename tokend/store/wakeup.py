@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from tokend import tasks
 
@@ -49,7 +48,7 @@ async def _listen(client: Redis, channel: str, event: asyncio.Event) -> None:
                 async for _ in subscription.listen():
                     told = False
                     event.set()
-        except (RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001, whatever somebody sends there
             if not told:
                 log.info("wake_ups_away", error=str(error)[:200])
             told = True

@@ -22,6 +22,10 @@ local function type_of(key)
   return redis.call('TYPE', key).ok
 end
 
+local function is_whole(text)
+  return text and string.match(text, '^%d+$')
+end
+
 -- A record that no tokend wrote is kept for whoever wants to know, and counts as none.
 local function is_readable()
   local type = type_of(record)
@@ -34,7 +38,7 @@ local function is_readable()
     'doubted_at')
   for i = 1, 8 do
     local missing_well = not numbers[i] and (not must or i > 5)
-    if not (missing_well or tonumber(numbers[i] or '')) then
+    if not (missing_well or is_whole(numbers[i])) then
       return false
     end
   end
@@ -60,7 +64,7 @@ if not is_readable() then
   redis.call('RENAME', record, aside)
   swept = 'record'
 end
-if type_of(last_fence) ~= 'string' or not tonumber(redis.call('GET', last_fence)) then
+if type_of(last_fence) ~= 'string' or not is_whole(redis.call('GET', last_fence)) then
   redis.call('DEL', last_fence)
 end
 
@@ -78,12 +82,15 @@ local fence = string.format('%.0f', math.max(now, last + 1, above + 1))
 -- An intent that nobody settled: its holder died, and WeChat may have given it a token, so the kept
 -- one is suspect. While the call may still be acted on, the next one will be as well.
 local intent = number('intent')
+local inherited = '0'
 if intent > 0 then
-  local inherited = now - intent < quarantine and fence or '0'
-  redis.call('HSET', record, 'suspect', '1', 'inherited', inherited)
+  redis.call('HSET', record, 'suspect', '1')
+  if now - intent < quarantine then
+    inherited = string.format('%.0f', intent)
+  end
 end
 
 redis.call('SET', lease, owner, 'PX', ttl)
 redis.call('SET', last_fence, fence)
-redis.call('HSET', record, 'intent', fence)
+redis.call('HSET', record, 'intent', fence, 'inherited', inherited)
 return {fence, swept}

@@ -16,12 +16,12 @@ if type ~= 'hash' then
 end
 
 local kept = redis.call('HMGET', KEYS[1], 'value', 'generation', 'fence', 'expires_at', 'suspect',
-  'intent')
+  'stored_at', 'intent')
 if not kept[1] then
   return {} -- only an intent so far
 end
-for i = 2, 5 do
-  if not kept[i] or not tonumber(kept[i]) then
+for i = 2, 6 do
+  if not kept[i] or not string.match(kept[i], '^%d+$') then
     return {'unreadable'}
   end
 end
@@ -30,9 +30,10 @@ local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- An intent that nobody settled: its holder is at it, or has died, and then the value is suspect.
-local unsettled = (tonumber(kept[6] or '0') or 0) > 0
+local unsettled = (tonumber(kept[7] or '0') or 0) > 0
 local leased = redis.call('EXISTS', KEYS[2]) == 1
 local suspect = (kept[5] == '1' or (unsettled and not leased)) and '1' or '0'
 local refreshing = (unsettled and leased) and '1' or '0'
-local remaining = string.format('%.0f', kept[4] - now_ms)
-return {kept[1], kept[2], kept[3], remaining, suspect, refreshing}
+-- Never more life than when it was stored, wherever the clock went since.
+local remaining = math.min(kept[4] - now_ms, kept[4] - kept[6] / 1000)
+return {kept[1], kept[2], kept[3], string.format('%.0f', remaining), suspect, refreshing}

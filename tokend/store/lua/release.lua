@@ -4,7 +4,8 @@
 -- KEYS[2] lease   string   tokend:{appid/kind}:lease
 -- ARGV[1] owner
 -- ARGV[2] fence
--- ARGV[3] hold    milliseconds; 0: the outcome is known, the intent is settled
+-- ARGV[3] hold    milliseconds; 0: the outcome is known, the intent is settled, which leaves the one
+--                 that was inherited
 -- returns "1" if the lease was this owner's else "0"
 
 local record, lease = KEYS[1], KEYS[2]
@@ -20,7 +21,8 @@ if hold > 0 then
 end
 
 if redis.call('HGET', record, 'intent') == fence then
-  redis.call('HSET', record, 'intent', '0')
+  local inherited = redis.call('HGET', record, 'inherited') or '0'
+  redis.call('HSET', record, 'intent', inherited, 'inherited', '0')
 end
 if mine then
   redis.call('DEL', lease)

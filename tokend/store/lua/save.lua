@@ -7,10 +7,12 @@
 -- ARGV[3] generation  that fence, or an older one where a lost value is restored
 -- ARGV[4] value
 -- ARGV[5] remaining   life of the value in milliseconds
+-- ARGV[6] suspect     "1" if it was so before it is restored
 -- returns {"1" if this fence's value is kept else "0", generation, "1" if suspect else "0"}
 
 local record, lease = KEYS[1], KEYS[2]
-local owner, fence, generation, value, remaining = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local owner, fence, generation = ARGV[1], ARGV[2], ARGV[3]
+local value, remaining, was_suspect = ARGV[4], ARGV[5], ARGV[6] == '1'
 
 local function number(field)
   return tonumber(redis.call('HGET', record, field) or '0')
@@ -25,7 +27,7 @@ local mine_is_last_intent = number('intent') == my_fence
 
 local function settle_intent()
   if mine_is_last_intent then
-    redis.call('HSET', record, 'intent', '0')
+    redis.call('HSET', record, 'intent', '0', 'inherited', '0')
   end
 end
 
@@ -52,8 +54,8 @@ end
 local doubtful = math.max(number('stored_at'), number('doubted_at')) > my_fence
   or not mine_is_last_intent
   or redis.call('GET', lease) ~= owner
-  or number('inherited') == my_fence
-local suspect = (not same and doubtful) and '1' or '0'
+  or number('inherited') > 0
+local suspect = (was_suspect or (not same and doubtful)) and '1' or '0'
 
 if not same then
   local grown = math.max(tonumber(generation), number('generation') + 1)
