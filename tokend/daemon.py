@@ -112,6 +112,7 @@ async def serve(
                     clock,
                     awake=follower.awake,
                     mistakes=lambda: reload.mistakes,
+                    store_trouble=lambda: follower.trouble,
                 ),
                 addresses=config.server.listen,
                 unix=_unix(config),

@@ -34,7 +34,10 @@ _LOOK_SECONDS = 1.0
 
 
 class Follower:
-    """Follows the changes of a store on behalf of *keepers*, which are by their record's name."""
+    """Follows the changes of a store on behalf of *keepers*, which are by their record's name.
+
+    *trouble* is what is wrong with the store, while it is.
+    """
 
     def __init__(
         self, store: Store, keepers: Mapping[str, Keeper], terms: Terms, clock: Clock
@@ -46,7 +49,7 @@ class Follower:
         self._again_at: dict[str, timedelta] = {}
         self._clock = clock
         self._cursor = 0
-        self._store_is_away = False
+        self.trouble: str | None = None
         self._looked_at = clock.elapsed()
         self._looked = asyncio.Event()
 
@@ -61,6 +64,7 @@ class Follower:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            self._tell_of_standstill()
             try:
                 await self.look()
             except Exception:
@@ -70,21 +74,26 @@ class Follower:
             self._looked = asyncio.Event()
             await self._pause()
 
+    def _tell_of_standstill(self) -> None:
+        stood_still = self._clock.elapsed() - self._looked_at
+        if stood_still > _STANDSTILL:
+            log.warning("stood_still", seconds=round(stood_still.total_seconds(), 1))
+
     async def look(self) -> None:
         """Tell the keepers of changed records; a store that is away is told of once."""
         try:
             await self._hear()
             await self._tell()
         except StoreError as error:
-            if not self._store_is_away:
+            if not self.trouble:
                 log.warning("store_away", error=str(error))
-            self._store_is_away = True
+            self.trouble = str(error)
         else:
-            if self._store_is_away:
+            if self.trouble:
                 log.info("store_back")
                 for keeper in tuple(self._keepers.values()):
                     keeper.store_is_back()
-            self._store_is_away = False
+            self.trouble = None
 
     async def _hear(self) -> None:
         """What has changed, is lost, or was being refreshed by somebody who may have died."""
@@ -108,7 +117,7 @@ class Follower:
             else:
                 self._to_tell.discard(record)
             self._beat()
-            if trouble and self._store_is_away:
+            if trouble and self.trouble:
                 break
         if trouble:
             raise trouble

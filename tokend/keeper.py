@@ -171,11 +171,11 @@ class Keeper:
         found, token = await self._refresher.look(), self._kept.token
         is_lost = found is None or (token is not None and found.generation < token.generation)
         if is_lost and self._kept.usable():
-            self._kept.revise(stored=False)
+            self._kept.miss()
         elif found is not None and (token is None or is_lost or found.fence > token.fence):
             self._kept.adopt(found, asked=False)
         elif found is not None:
-            self._kept.revise(suspect=found.suspect)
+            self._kept.doubt(suspect=found.suspect)
         self._on_plan(self)
         return found is not None and found.refreshing
 
@@ -228,6 +228,8 @@ class Keeper:
             return crash
         else:
             self._kept.adopt(token, asked=purpose is not Purpose.RESTORE)
+            if purpose is Purpose.RESTORE:
+                log.info("token_restored", key=str(self.key))
             return token
         finally:
             self._flight = None

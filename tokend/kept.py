@@ -87,7 +87,7 @@ class Kept:
         token = replace(token, refreshing=False)
         if known is None or known.value != token.value:
             if known is None or token.generation > known.generation or not self.usable():
-                self._take(token, now)
+                self._take(token, now, asked=asked)
             return
         self.token = replace(token, generation=max(known.generation, token.generation))
         if asked:
@@ -98,27 +98,29 @@ class Kept:
         if self._plan.same_answers > policy.SAME_ANSWERS:
             log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self._key))
 
-    def _take(self, token: Token, now: datetime) -> None:
+    def _take(self, token: Token, now: datetime, *, asked: bool) -> None:
         self.token = token
         self._plan.kept(token, now, same=False)
-        log.info("token_replaced", **self._facts(token))
+        log.info("token_fetched" if asked else "token_adopted", **self._facts(token))
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def revise(self, *, suspect: bool | None = None, stored: bool | None = None) -> None:
-        """The store says something else of the same token now."""
-        if self.token is None:
-            return
-        revised = replace(
-            self.token,
-            suspect=self.token.suspect if suspect is None else suspect,
-            stored=self.token.stored if stored is None else stored,
-        )
-        if revised != self.token:
-            self.token = revised
-            self._plan.seen(revised, self._clock.now())
-            tell = log.info if revised.stored and not revised.suspect else log.warning
-            tell("token_looked_up", **self._facts(revised))
+    def doubt(self, *, suspect: bool) -> None:
+        """The store says so of this very token."""
+        if self.token is not None and self.token.suspect != suspect:
+            self._revise(replace(self.token, suspect=suspect))
+            tell = log.warning if suspect else log.info
+            tell("token_suspect" if suspect else "token_confirmed", **self._facts(self.token))
+
+    def miss(self) -> None:
+        """The store does not have it, or an older one."""
+        if self.token is not None and self.token.stored:
+            self._revise(replace(self.token, stored=False))
+            log.warning("token_missing_in_store", **self._facts(self.token))
+
+    def _revise(self, token: Token) -> None:
+        self.token = token
+        self._plan.seen(token, self._clock.now())
 
     def _facts(self, token: Token) -> dict[str, object]:
         now = self._clock.now()
@@ -129,5 +131,4 @@ class Kept:
             "expires_in": token.remaining(now) // _SECOND,
             "next_refresh_in": (self._plan.refresh_at - now) // _SECOND,
             "suspect": token.suspect or None,
-            "stored": token.stored and None,
         }

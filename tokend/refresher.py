@@ -17,6 +17,8 @@ other call only by the one node that was told to, and only when the token is abo
 
 from __future__ import annotations
 
+import os
+import platform
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -190,7 +192,9 @@ class Refresher:
                 return found
             try:
                 return await self._with_lease(await self._acquire(), wanted, ask)
-            except LeaseBusy:
+            except LeaseBusy as error:
+                if tries == 1:
+                    log.info("waiting_for_lease", key=str(self._key), reason=str(error))
                 if tries == _POLLS:
                     raise
             await self._clock.sleep(policy.LEASE_POLL.wait(tries, random()))
@@ -227,7 +231,7 @@ class Refresher:
         acquire = partial(
             self._store.acquire,
             self._key,
-            owner=secrets.token_hex(16),
+            owner=f"{platform.node()}/{os.getpid()}/{secrets.token_hex(8)}",
             ttl=self._terms.lease,
             above=self._greatest_fence,
             quarantine=self._terms.quarantine,

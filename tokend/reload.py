@@ -63,4 +63,9 @@ class Reload:
     def _refuse_fixed(self, config: Config) -> None:
         changed = [name for name, of in _FIXED.items() if of(config) != of(self._active)]
         if changed:
-            raise ConfigError([f"{name}: a change here needs a restart" for name in changed])
+            raise ConfigError(
+                [
+                    f"{name}: a change here takes a restart; nothing of the file was taken over"
+                    for name in changed
+                ]
+            )

@@ -212,7 +212,7 @@ PROTECTIONS = (
     Protection(
         "what the store has lost is put back",
         "keeper.py",
-        "            self._kept.revise(stored=False)",
+        "            self._kept.miss()",
         "            pass",
         (f"{PROTOCOL}a_restored_token_keeps_its_generation",),
     ),

@@ -149,7 +149,9 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_is_told(
         mended = await status(folder)
 
     assert all(told.values()), told
-    assert told["another address"] == ["server: a change here needs a restart"]
+    assert told["another address"] == [
+        "server: a change here takes a restart; nothing of the file was taken over"
+    ]
     assert mended["configuration_mistakes"] == []
     assert after[1]["access_token"] == before[1]["access_token"]
     assert await wechat.calls() == 1

@@ -58,6 +58,7 @@ class Api:
             scene.clock,
             awake=settle,
             mistakes=list,
+            store_trouble=lambda: None,
         )
         self.http: TestClient
 
@@ -490,6 +491,7 @@ async def test_the_status_shows_every_key_and_no_value(api: Api) -> None:
             }
         ],
         "configuration_mistakes": [],
+        "store_trouble": None,
     }
 
 
@@ -511,7 +513,7 @@ async def test_the_status_says_what_to_do_about_a_failure(make: Make) -> None:
 async def test_a_client_sees_the_status_of_its_apps_only(api: Api) -> None:
     answer = await (await api.call("GET", "/v1/apps", key=BLOG_KEY)).json()
 
-    assert answer == {"keys": [], "configuration_mistakes": []}
+    assert answer == {"keys": [], "configuration_mistakes": [], "store_trouble": None}
 
 
 async def test_ready_means_that_every_key_can_be_served(make: Make) -> None:

@@ -77,7 +77,8 @@ def certificates(home: Path) -> Certificates:
 
 @pytest.fixture(scope="module")
 def encrypted(home: Path, certificates: Certificates) -> Iterator[Place]:
-    login = Login(ca_file=certificates.ca, cert_file=certificates.client)
+    # Twenty handshakes at once, with both ends in this process, may take a while.
+    login = Login(ca_file=certificates.ca, cert_file=certificates.client, timeout_seconds=5)
     with redis_server(home) as server, tls_before(server.path, certificates) as port:
         yield Place(f"rediss://127.0.0.1:{port}", login)
 

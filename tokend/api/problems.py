@@ -76,7 +76,7 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "upstream_away",
-            "the current token, if any, stays served; tokend tries again by itself",
+            "the current token, if any, stays served; report or force again in a moment",
         ),
     ),
     (

@@ -12,7 +12,7 @@ from aiohttp import web
 from tokend.api import wire
 from tokend.api.access import require
 from tokend.api.problems import problems
-from tokend.errors import Forbidden, NotReady, UnknownKey
+from tokend.errors import Forbidden, NotReady, RefreshLimited, UnknownKey
 from tokend.model import Permission, State
 
 if TYPE_CHECKING:
@@ -41,13 +41,16 @@ def make_app(
     *,
     awake: Callable[[], Awaitable[None]],
     mistakes: Callable[[], Sequence[str]],
+    store_trouble: Callable[[], str | None],
 ) -> web.Application:
     """The API over *keepers*, by their keys (``shop/access_token``).
 
     Tokens are read after *awake*. *mistakes* tells why the configuration that is on disk is not
     the one in force.
     """
-    routes = Routes(keepers, access, clock, awake, mistakes)
+    routes = Routes(
+        keepers, access, clock, awake=awake, mistakes=mistakes, store_trouble=store_trouble
+    )
     app = web.Application(
         middlewares=[problems, routes.refuse_browsers], client_max_size=wire.LONGEST_BODY
     )
@@ -67,14 +70,17 @@ class Routes:
         keepers: Mapping[str, Keeper],
         access: Access,
         clock: Clock,
+        *,
         awake: Callable[[], Awaitable[None]],
         mistakes: Callable[[], Sequence[str]],
+        store_trouble: Callable[[], str | None],
     ) -> None:
         self._keepers = keepers
         self._access = access
         self._clock = clock
         self._awake = awake
         self._mistakes = mistakes
+        self._store_trouble = store_trouble
 
     @web.middleware
     async def refuse_browsers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -109,6 +115,9 @@ class Routes:
         try:
             async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
                 replaced = await keeper.refresh(rejected=rejected)
+        except RefreshLimited as error:
+            log.warning("refresh_limited", key=str(keeper.key), client=client.name, why=str(error))
+            raise
         except TimeoutError:
             raise NotReady(
                 f"{keeper.key}: the refresh is still under way", retry_after=timedelta(seconds=1)
@@ -134,7 +143,13 @@ class Routes:
             for keeper in self._keepers.values()
             if client.may(Permission.STATUS, keeper.key.app)
         ]
-        return web.json_response({"keys": keys, "configuration_mistakes": list(self._mistakes())})
+        return web.json_response(
+            {
+                "keys": keys,
+                "configuration_mistakes": list(self._mistakes()),
+                "store_trouble": self._store_trouble(),
+            }
+        )
 
     async def healthz(self, _: web.Request) -> web.Response:
         """The process is alive and its event loop turns."""

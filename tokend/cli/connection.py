@@ -133,6 +133,8 @@ def _failure(where: str, status: int, content: str) -> Failure:
     try:
         problem = json.loads(content)
         detail, advice = str(problem["detail"]), str(problem["advice"])
+        if "retry_after" in problem:
+            detail += f"; try again in {int(problem['retry_after'])} s"
     except (ValueError, KeyError, TypeError):
         detail, advice = f"{where}: HTTP status {status} from something else than tokend", ""
     return Failure(detail, hint=advice, code=_EXIT_CODES.get(status, os.EX_SOFTWARE))

@@ -41,8 +41,10 @@ def status(
 
 
 def _page(answer: dict[str, Any]) -> str:
-    mistakes = [f"not in force: {mistake}" for mistake in answer["configuration_mistakes"]]
-    return "\n".join([_table(answer["keys"]), *([""] if mistakes else []), *mistakes])
+    notes = [f"not in force: {mistake}" for mistake in answer["configuration_mistakes"]]
+    if answer["store_trouble"]:
+        notes.insert(0, f"the store is away: {answer['store_trouble']}")
+    return "\n".join([_table(answer["keys"]), *([""] if notes else []), *notes])
 
 
 def _table(keys: list[dict[str, Any]]) -> str:

@@ -7,6 +7,7 @@ middle of a refresh; and the settings that decide whether a token may vanish are
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -115,12 +116,14 @@ class Examination:
         try:
             for name, (parts, arguments) in _TRIALS.items():
                 await self.scripts[name](keys=[scratch + part for part in parts], args=arguments)
-            await self.client.delete(*keys)
         except NoPermissionError as error:
             yield str(error)
         except ResponseError as error:
             if "can't run this command" not in str(error):
                 raise
+        finally:
+            with suppress(RedisError):
+                await self.client.delete(*keys, f"{scratch}command")
 
     async def _listening(self, client: Redis) -> Finding:
         try:

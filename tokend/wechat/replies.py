@@ -42,7 +42,7 @@ _ACCOUNT = "the account {app} is frozen, cancelled or may not use this API; see 
 _REQUEST = "WeChat calls the request malformed; this is a fault of tokend, please report it"
 _CONFIRM = "the administrator of {app} was asked to confirm this call; have it confirmed"
 _REFUSED = "the administrator of {app} refused this call; talk to them before it is tried again"
-_WAIT = "nothing to do, tokend tries again"
+_WAIT = "this passes; what was due is tried again by itself"
 _QUOTA = "the quota of {app} is used up; find out what else fetches tokens, or clear the quota"
 _UNKNOWN = "look the errcode up in WeChat's manual"
 
