@@ -8,10 +8,10 @@ Read it in this order:
 1. ``model``      the values: key, secret, token, lease
 2. ``policy``     when a token is due, and how long to wait after a failure; ``terms``: the numbers
    of the refresh protocol and what must hold between them
-3. ``refresher``  the steps of a refresh, by one node at a time; ``contracts``: what it needs of a
-   source and a store
-4. ``keeper``     one key: what is served, what others may ask for; ``plan``: what comes next,
-   ``budget``, ``allowance`` and ``breaker``: how often, ``flight``: a refresh under way
+3. ``refresher``  the steps of a refresh, by one node at a time; ``asking``: the step to WeChat;
+   ``contracts``: what they need of a source and a store
+4. ``keeper``     one key: what others may ask for; ``kept``: what is served; ``plan``: what comes
+   next; ``budget``, ``allowance``, ``breaker``: how often; ``flight``: a refresh under way
 5. ``schedule``   all keys: which is due next; ``follower``: what other nodes have done
 6. ``wechat``     what WeChat is asked, and what its answers mean
 7. ``store``      where tokens are kept: memory, SQLite, Redis

@@ -21,7 +21,7 @@ import os
 import platform
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -31,14 +31,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from tokend import policy
+from tokend.asking import Asking, Right
 from tokend.errors import (
-    BreakerOpen,
     LeaseBusy,
     RefreshLimited,
     StoreError,
     UpstreamError,
     UpstreamUnclear,
-    UpstreamUnreachable,
 )
 from tokend.model import Lease, Token
 from tokend.policy import NO_TIME
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     from tokend.breaker import Breaker
     from tokend.budget import Purse
     from tokend.clock import Clock
-    from tokend.contracts import Issue, Source, Store
+    from tokend.contracts import Source, Store
     from tokend.model import TokenKey
     from tokend.terms import Terms
 
@@ -60,20 +59,8 @@ _AT_ONCE = timedelta(milliseconds=1)
 _SAVE_PAUSES = (timedelta(seconds=0.2), timedelta(seconds=0.5))
 
 
-@dataclass(slots=True, kw_only=True)
-class _Right:
-    """A lease, and the time since boot after which it is too late to ask under it.
-
-    *was_costly* once a call was made that ends the life of a token.
-    """
-
-    lease: Lease
-    ask_before: timedelta
-    was_costly: bool = False
-
-
 Wanted: TypeAlias = Callable[[Token], bool]
-_Ask: TypeAlias = Callable[[_Right], Awaitable[Token]]
+_Ask: TypeAlias = Callable[[Right], Awaitable[Token]]
 
 
 class Refresher:
@@ -94,10 +81,9 @@ class Refresher:
         clock: Clock,
     ) -> None:
         self._key = key
-        self._source = source
+        self._asking = Asking(key, source, breakers, clock)
         self._store = store
         self._terms = terms
-        self._breakers = breakers
         self._clock = clock
         self._greatest_fence = 0
         self._unsaved: Lease | None = None
@@ -118,9 +104,9 @@ class Refresher:
     async def refresh(self, known: Token | None, wanted: Wanted) -> Token:
         """A newer token: one found in the store that leaves nothing *wanted*, or WeChat's."""
         try:
-            return await self._under_lease(wanted, self._ask_current)
+            return await self._under_lease(wanted, self._asking.current)
         except StoreError as error:
-            if self._source.is_idempotent or self._mints_alone(known):
+            if self._asking.is_free or self._mints_alone(known):
                 return await self._ask_alone(error, known)
             raise
 
@@ -130,15 +116,15 @@ class Refresher:
         def wanted(found: Token) -> bool:
             return found.suspect or found.fence <= doubted.fence
 
-        async def ask(right: _Right) -> Token:
-            if self._source.is_idempotent:
-                return _same_as(doubted, await self._ask_current(right))
-            return await self._ask_paid(right, purse)
+        async def ask(right: Right) -> Token:
+            if self._asking.is_free:
+                return _same_as(doubted, await self._asking.current(right))
+            return await self._asking.new(right, purse)
 
         try:
             return await self._under_lease(wanted, ask)
         except StoreError as error:
-            if self._source.is_idempotent:
+            if self._asking.is_free:
                 return await self._ask_alone(error, doubted)
             raise
 
@@ -148,13 +134,13 @@ class Refresher:
         def wanted(found: Token) -> bool:
             return found.generation <= condemned.generation
 
-        async def ask(right: _Right) -> Token:
+        async def ask(right: Right) -> Token:
             return await self._ask_another(condemned, right, purse)
 
         try:
             return await self._under_lease(wanted, ask)
         except StoreError as error:
-            if not self._source.is_idempotent:
+            if not self._asking.is_free:
                 raise
             token = await self._ask_alone(error, condemned)
             if token.value == condemned.value:
@@ -171,7 +157,7 @@ class Refresher:
         def wanted(found: Token) -> bool:
             return found.generation < token.generation
 
-        async def ask(_: _Right) -> Token:
+        async def ask(_: Right) -> Token:
             return token
 
         lease = self._unsaved
@@ -200,7 +186,7 @@ class Refresher:
             await self._clock.sleep(policy.LEASE_POLL.wait(tries, random()))
         raise AssertionError("count() ended")
 
-    async def _with_lease(self, right: _Right, wanted: Wanted, ask: _Ask) -> Token:
+    async def _with_lease(self, right: Right, wanted: Wanted, ask: _Ask) -> Token:
         """Whatever else ends this (cancelled, killed, a bug) leaves the intent, and so is seen."""
         lease = right.lease
         try:
@@ -217,15 +203,15 @@ class Refresher:
             raise
         return await self._save(lease, token)
 
-    def _doubt(self, right: _Right) -> timedelta:
+    def _doubt(self, right: Right) -> timedelta:
         """How long nobody may ask after an unclear answer. The intent stays if a token may have
         died over it: every node finds the kept one suspect then.
         """
         if not right.was_costly:
             return NO_TIME
-        return _AT_ONCE if self._source.is_idempotent else self._terms.quarantine
+        return _AT_ONCE if self._asking.is_free else self._terms.quarantine
 
-    async def _acquire(self) -> _Right:
+    async def _acquire(self) -> Right:
         """Asked for once more if the answer was lost: the same owner gets the lease it has."""
         sent_at = self._clock.elapsed()
         acquire = partial(
@@ -241,7 +227,7 @@ class Refresher:
         except StoreError:
             lease = await acquire()
         self._greatest_fence = max(self._greatest_fence, lease.fence)
-        return _Right(lease=lease, ask_before=sent_at + self._terms.guard)
+        return Right(lease=lease, ask_before=sent_at + self._terms.guard)
 
     async def _release(self, lease: Lease, *, hold: timedelta = NO_TIME) -> None:
         """A lease that cannot be given back runs out by itself."""
@@ -278,43 +264,16 @@ class Refresher:
 
     # Asking WeChat
 
-    async def _ask_current(self, right: _Right) -> Token:
-        if not self._source.is_idempotent:
-            right.was_costly = True
-        return await self._ask(self._source.current, right)
-
-    async def _ask_another(self, condemned: Token, right: _Right, purse: Purse) -> Token:
+    async def _ask_another(self, condemned: Token, right: Right, purse: Purse) -> Token:
         """First the call that costs nothing, where there is one: somebody may have been quicker."""
-        if self._source.is_idempotent:
-            token = await self._ask_current(right)
+        if self._asking.is_free:
+            token = await self._asking.current(right)
             if token.value != condemned.value:
                 return token
-        token = await self._ask_paid(right, purse)
+        token = await self._asking.new(right, purse)
         if token.value == condemned.value:
             raise UpstreamUnclear("WeChat gave the rejected token again")
         return token
-
-    async def _ask_paid(self, right: _Right, purse: Purse) -> Token:
-        """A new token for a costly call. One that never got to WeChat costs nothing."""
-        self._refuse_late(right)
-        await purse.pay()
-        right.was_costly = True
-        try:
-            return await self._ask(self._source.new, right)
-        except (UpstreamUnreachable, BreakerOpen, LeaseBusy):
-            await purse.refund()
-            raise
-
-    async def _ask(self, issue: Issue, right: _Right) -> Token:
-        self._refuse_late(right)
-        return await self._issued(issue, fence=right.lease.fence)
-
-    def _refuse_late(self, right: _Right) -> None:
-        """Raise ``LeaseBusy`` where the lease may be another node's before the call ends."""
-        late = self._clock.elapsed() - right.ask_before
-        if late > NO_TIME:
-            log.warning("lease_too_old", key=str(self._key), late_seconds=late.total_seconds())
-            raise LeaseBusy(f"{self._key}: its lease was too old to ask under; beginning again")
 
     def _mints_alone(self, known: Token | None) -> bool:
         if not self._terms.mints_alone:
@@ -324,15 +283,9 @@ class Refresher:
     async def _ask_alone(self, error: StoreError, known: Token | None) -> Token:
         log.warning("asked_without_store", key=str(self._key), error=str(error))
         fence = max(self._greatest_fence + 1, int(self._clock.wall().timestamp() * 1_000_000))
-        token = await self._issued(self._source.current, fence=fence)
+        token = await self._asking.alone(fence)
         self._greatest_fence = fence
         return _same_as(known, token)
-
-    async def _issued(self, issue: Issue, *, fence: int) -> Token:
-        for breaker in self._breakers:
-            breaker.admit()
-        asked_at = self._clock.now()
-        return Token.of(await issue(), asked_at=asked_at, fence=fence)
 
 
 def _same_as(known: Token | None, token: Token) -> Token:

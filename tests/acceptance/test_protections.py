@@ -114,15 +114,15 @@ PROTECTIONS = (
     ),
     Protection(
         "guard before the call",
-        "refresher.py",
+        "asking.py",
         "        if late > NO_TIME:",
-        "        if late > NO_TIME * 0 + timedelta(days=1):",
+        "        if False:",
         (f"{PROTOCOL}a_node_that_got_its_lease_too_late_does_not_ask_under_it",),
     ),
     Protection(
         "quarantine",
         "refresher.py",
-        "return _AT_ONCE if self._source.is_idempotent else self._terms.quarantine",
+        "return _AT_ONCE if self._asking.is_free else self._terms.quarantine",
         "return _AT_ONCE",
         (f"{PROTOCOL}after_an_unclear_classic_answer_no_other_node_asks_for_90_seconds",),
     ),
@@ -184,8 +184,8 @@ PROTECTIONS = (
     Protection(
         "a free call comes before a forced one",
         "refresher.py",
-        "        if self._source.is_idempotent:\n            token = await",
-        "        if False:\n            token = await",
+        "        if self._asking.is_free:\n            token = await self._asking.current",
+        "        if False:\n            token = await self._asking.current",
         (f"{KEEPER}a_report_after_a_rotation_behind_our_back_costs_no_forced_refresh",),
     ),
     Protection(
@@ -246,7 +246,7 @@ PROTECTIONS = (
     ),
     Protection(
         "refund",
-        "refresher.py",
+        "asking.py",
         "            await purse.refund()",
         "            pass",
         (f"{PROTOCOL}calls_that_never_got_to_wechat_cost_nothing",),

@@ -218,7 +218,7 @@ class RefreshSettings(_Section):
     """How nodes share the work, and what may be spent on what nobody planned."""
 
     lease_seconds: Annotated[float, Field(ge=5, le=60)] = 30
-    quarantine_seconds: Annotated[float, Field(ge=5, le=240)] = 90
+    quarantine_seconds: Annotated[float, Field(ge=5, le=120)] = 90
     reconcile_seconds: Annotated[float, Field(ge=0, le=3600)] = 240
     pause_seconds: Annotated[int, Field(ge=60, le=3600)] = 60
     daily_limit: Annotated[int, Field(ge=1, le=20)] = 15
