@@ -67,7 +67,6 @@ class Keeper:
         draw: Callable[[], float] = random,
     ) -> None:
         self.key = key
-        self._refresher = refresher
         self._clock = clock
         self._spawn = spawn
         self._on_plan = on_plan
@@ -77,6 +76,7 @@ class Keeper:
         self._flight: Flight | None = None
         self._waiters = 0
         self._is_retired = False
+        self._refresher = self._listening_to(refresher)
 
     # What is served
 
@@ -137,7 +137,7 @@ class Keeper:
     def reconfigure(self, refresher: Refresher, pace: Pace) -> None:
         """Go by these from the next flight on; the one under way keeps what it began with."""
         refresher.saw(self._kept.token)
-        self._refresher = refresher
+        self._refresher = self._listening_to(refresher)
         self._plan.change(pace, self._kept.token, self._clock.now())
         self._on_plan(self)
 
@@ -188,6 +188,10 @@ class Keeper:
         return Replaced(answer=self.current(), refreshed=True)
 
     # Flights
+
+    def _listening_to(self, refresher: Refresher) -> Refresher:
+        refresher.on_answer = self._kept.publish
+        return refresher
 
     def _launch_request(self, condemned: Token | None, rejected: Secret | int | None) -> Flight:
         now = self._clock.now()

@@ -77,6 +77,12 @@ class Kept:
 
     # What takes its place
 
+    def publish(self, token: Token) -> None:
+        """WeChat gave *token*, which is not stored yet: serve it, if it is another one."""
+        known = self.token
+        if known is None or (known.value != token.value and token.generation > known.generation):
+            self._take(token, self._clock.now(), asked=True)
+
     def adopt(self, token: Token, *, asked: bool) -> None:
         """A refresh has ended with *token*, here or on another node.
 

@@ -7,7 +7,8 @@ The steps, and why they come in this order:
 3. Look again under the lease: the refresh may have happened between 1 and 2.
 4. Ask WeChat, unless so much time has gone by since 2 that the call could outlast the lease. The
    intent was left in the store with the lease, so a crash here is not hidden.
-5. Save under the lease's fence. Refused: somebody newer was here; theirs counts, ours is dropped.
+5. Serve what it gave, and save it under the lease's fence. Refused: somebody newer was here; theirs
+   counts, ours is dropped.
 6. Release. After an unclear answer from an endpoint that gives a new token for each call, hold the
    lease instead: the call may still be acted on, and must not meet another one.
 
@@ -66,6 +67,8 @@ _Ask: TypeAlias = Callable[[Right], Awaitable[Token]]
 class Refresher:
     """Refreshes one key. Keeps nothing but the greatest fence it has seen.
 
+    *on_answer* gets what WeChat gave before it is saved: by then the old token may be dead.
+
     Every refresh ends with a token that the store has, or that is not ``stored`` because the store
     is away; or it raises a ``TokendError``, and nothing has changed.
     """
@@ -80,6 +83,7 @@ class Refresher:
         breakers: Sequence[Breaker],
         clock: Clock,
     ) -> None:
+        self.on_answer: Callable[[Token], None] = lambda _: None
         self._key = key
         self._asking = Asking(key, source, breakers, clock)
         self._store = store
@@ -201,6 +205,7 @@ class Refresher:
         except (UpstreamError, RefreshLimited, LeaseBusy, StoreError):
             await self._release(lease)
             raise
+        self.on_answer(token)
         return await self._save(lease, token)
 
     def _doubt(self, right: Right) -> timedelta:

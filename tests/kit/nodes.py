@@ -25,6 +25,7 @@ LEASE = 9.5
 QUARANTINE = 14.0
 POLL = 3.0
 CALL = 1.0
+GRACE = 0.1
 TAKEOVER = LEASE + POLL + CALL
 
 _BRISK = {"step": 0.5, "lease": LEASE, "quarantine": QUARANTINE, "call": CALL}
@@ -115,13 +116,17 @@ class Watch:
                     await self._look(number, node)
 
     async def _look(self, number: int, node: Node) -> None:
-        """A token may die while it is on its way. It must not be given after its death."""
+        """A token may die while it is on its way, and so may its successor's answer be.
+
+        Once WeChat has been known for ``GRACE`` not to accept it, it must not be given.
+        """
         answer = await node.token()
         if answer["status"] != 200:
             return
         self.answers += 1
         value, generation = str(answer["access_token"]), int(answer["generation"])
         if not await self.wechat.is_valid(value):
+            await asyncio.sleep(GRACE)
             again = await node.token()
             if again.get("access_token") == value:
                 self.dead.append(f"node {number} at {time.monotonic():.2f}: {again}")

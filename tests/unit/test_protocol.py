@@ -686,3 +686,20 @@ async def test_one_record_that_fails_keeps_no_other_from_being_heard_of_and_is_n
 
     assert first.count("hearing") == 5
     assert told.count("failing") == 2
+
+
+async def test_a_new_token_is_served_before_it_is_saved(
+    classic: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before may have died when WeChat gave it."""
+    keeper, _ = await started(classic)
+    old = keeper.current().token
+    monkeypatch.setattr(LocalStore, "save", away)
+
+    refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+    await settle()
+    served = keeper.current().token
+    await classic.clock.advance(1)
+    await refreshing
+
+    assert served.value != old.value
