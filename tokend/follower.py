@@ -117,8 +117,6 @@ class Follower:
             else:
                 self._to_tell.discard(record)
             self._beat()
-            if trouble and self.trouble:
-                break
         if trouble:
             raise trouble
 
