@@ -58,7 +58,7 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
             "refresh_limited",
-            "the current token stays served; GET it, and ask again after Retry-After",
+            "the current token stays served; GET it, and ask again later",
         ),
     ),
     (
