@@ -79,11 +79,13 @@ class Plan:
             else policy.due_at(token, self._pace, draw=self._jitter)
         )
         self.forgive(now)
+        self._confirm_at = NEVER
         self.seen(token, now)
 
     def seen(self, token: Token, now: datetime) -> None:
-        """Plan what a token needs beside its refresh."""
-        self._confirm_at = policy.confirm_at(token, self._pace, now, draw=self._draw()) or NEVER
+        """Plan what a token needs beside its refresh. Doubt said twice puts nothing off."""
+        confirm_at = policy.confirm_at(token, self._pace, now, draw=self._draw()) or NEVER
+        self._confirm_at = min(confirm_at, self._confirm_at) if token.suspect else confirm_at
         self._restore_at = NEVER if token.stored else now
 
     def failed(

@@ -199,7 +199,9 @@ async def test_after_a_fault_all_is_well_again(fault: str) -> None:
         async with turns:
             return await play(scenario, method)
 
-    results = await asyncio.gather(*(once() for _ in range(RUNS)))
+    async with asyncio.TaskGroup() as runs:
+        started = [runs.create_task(once()) for _ in range(RUNS)]
+    results = [run.result() for run in started]
 
     seconds = [took for took, _ in results]
     calls = sorted({number for _, number in results})

@@ -705,3 +705,21 @@ async def test_a_new_token_is_served_before_it_is_saved(
     await refreshing
 
     assert served.value != old.value
+
+
+async def test_an_unclear_classic_refresh_is_repeated_as_soon_as_the_quarantine_is_over(
+    classic: Scene,
+) -> None:
+    """That the store then calls the token suspect puts it off no further."""
+    keeper, schedule = await started(classic)
+    old = keeper.current().token
+    classic.wechat.coming.append("unanswered")
+    with pytest.raises(UpstreamUnclear):
+        await keeper.refresh(rejected=None)
+
+    for _ in range(100):
+        await live(classic, 1, schedule)
+        await keeper.notice()
+
+    assert keeper.current().token.value != old.value
+    assert classic.calls() == 3
