@@ -169,7 +169,7 @@ class Keeper:
         Tell if somebody is refreshing it, so that it is worth another look if they die.
         """
         found, token = await self._refresher.look(), self._kept.token
-        is_lost = found is None or (token is not None and found.generation < token.generation)
+        is_lost = found is None or (token is not None and found.is_older_than(token))
         if is_lost and self._kept.usable():
             self._kept.miss()
         elif found is not None and (token is None or is_lost or found.fence > token.fence):

@@ -123,6 +123,10 @@ class Token:
         """Life left; negative once expired."""
         return self.expires_at - now
 
+    def is_older_than(self, other: Token) -> bool:
+        """Two nodes that got the same value while the store was away differ in its generation."""
+        return self.generation < other.generation and self.value != other.value
+
     def is_reported(self, rejected: Secret | int) -> bool:
         """Tell if *rejected*, a value or a generation, means this token.
 

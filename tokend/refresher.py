@@ -159,7 +159,7 @@ class Refresher:
         """
 
         def wanted(found: Token) -> bool:
-            return found.generation < token.generation
+            return found.is_older_than(token)
 
         async def ask(_: Right) -> Token:
             return token

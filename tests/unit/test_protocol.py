@@ -723,3 +723,26 @@ async def test_an_unclear_classic_refresh_is_repeated_as_soon_as_the_quarantine_
 
     assert keeper.current().token.value != old.value
     assert classic.calls() == 3
+
+
+async def test_nodes_that_got_one_value_without_the_store_come_to_rest_when_it_is_back(
+    stable: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each made up a generation of its own; the one that is not in the store is not lost."""
+    with monkeypatch.context() as outage:
+        for step in ("load", "acquire", "save", "release", "spend"):
+            outage.setattr(LocalStore, step, away)
+        one, first = await started(stable)
+        await stable.clock.advance(1)
+        other, second = await started(stable)
+    await live(stable, 3, first)
+    await live(stable, 3, second)
+
+    with capture_logs() as events:
+        for _ in range(5):
+            await one.notice()
+            await other.notice()
+            await live(stable, 2, first, second)
+
+    assert one.current().token.value == other.current().token.value
+    assert [event["event"] for event in events if event["log_level"] != "debug"] == []
