@@ -17,7 +17,8 @@ Read it in this order:
 7. ``store``      where tokens are kept: memory, SQLite, Redis
 8. ``api``        what business servers may ask
 9. ``daemon``     how these become one process, read from top to bottom; ``fleet``: the keepers of
-   all apps, ``reload``: a new configuration
+   all apps, ``reload``: a new configuration, ``systemd``: the service manager, ``summary``: the
+   line it shows
 10. ``checkup``   what is looked at before all that, and what to do about it
 11. ``cli``       what operators type
 

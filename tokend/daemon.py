@@ -27,6 +27,8 @@ from tokend.follower import Follower
 from tokend.reload import Reload
 from tokend.schedule import Schedule
 from tokend.store.opening import open_store
+from tokend.summary import summary
+from tokend.systemd import Systemd
 from tokend.wechat.transport import open_transport
 
 if TYPE_CHECKING:
@@ -72,21 +74,43 @@ async def serve(
     *,
     read: Callable[[], Config] | None = None,
     on_serving: OnServing = lambda _: None,
+    systemd: Systemd | None = None,
     edges: Edges = Edges(),
 ) -> None:
     """Run until SIGTERM or SIGINT; *on_serving* gets the URLs once they answer.
 
-    At SIGHUP the configuration is *read* again. Raises ``ListenError`` and ``StoreError`` if it
-    cannot begin. WeChat is asked nothing before the sockets are ours: a second tokend on this host
-    ends here.
+    At SIGHUP the configuration is *read* again. Raises ``ListenError``, ``ConfigError`` and
+    ``StoreError`` if it cannot begin. WeChat is asked nothing before the sockets are ours: a
+    second tokend on this host ends here.
     """
+    systemd = systemd or Systemd({})
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_signalled())
         store = await stack.enter_async_context(edges.store(config, clock))
         await _examine(store)
         transport = await stack.enter_async_context(edges.transport(config))
         spawn = await stack.enter_async_context(_flights())
-        schedule = Schedule(clock)
+
+        def tell() -> None:
+            systemd.alive()
+            systemd.status(
+                summary(
+                    [keeper.status() for keeper in fleet.keepers.values()],
+                    mistakes=reload.mistakes,
+                    store_trouble=follower.trouble,
+                    now=clock.wall(),
+                )
+            )
+
+        @contextmanager
+        def reloading() -> Iterator[None]:
+            with systemd.reloading():
+                try:
+                    yield
+                finally:
+                    tell()
+
+        schedule = Schedule(clock, on_watch=tell)
         fleet = Fleet(
             store=store,
             transport=transport,
@@ -103,19 +127,19 @@ async def serve(
             access.change(new.clients.values())
             logs.set_level(new.log.level)
 
-        reload = Reload(config, read or (lambda: config), apply)
+        reload = Reload(config, read=read or (lambda: config), apply=apply, reloading=reloading)
         urls = await stack.enter_async_context(
             serving(
                 make_app(
                     fleet.keepers,
                     access,
                     clock,
-                    awake=follower.awake,
-                    mistakes=lambda: reload.mistakes,
-                    store_trouble=lambda: follower.trouble,
+                    follower=follower,
+                    configuration=reload,
                 ),
                 addresses=config.server.listen,
                 unix=_unix(config),
+                passed=systemd.sockets,
             )
         )
         fleet.apply(config.apps)
@@ -124,8 +148,11 @@ async def serve(
         await stack.enter_async_context(_running(reload.run(signals.hangup)))
         log.info("serving", urls=urls, keys=len(fleet.keepers))
         on_serving(urls)
+        tell()
+        systemd.ready()
         await signals.stop.wait()
         log.info("stopping")
+        systemd.stopping()
 
 
 async def _examine(store: Store) -> None:

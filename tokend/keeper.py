@@ -95,13 +95,9 @@ class Keeper:
                 self._waiters -= 1
         return self.current()
 
-    async def newer(self, after: int, patience: timedelta) -> Answer | None:
-        """A token of a generation greater than *after*; None if none comes in time."""
-        try:
-            async with asyncio.timeout(patience.total_seconds()):
-                await self._kept.newer_than(after)
-        except TimeoutError:
-            return None
+    async def newer(self, after: int) -> Answer:
+        """A token of a generation greater than *after*, as soon as there is one."""
+        await self._kept.newer_than(after)
         return self.current()
 
     def status(self) -> Status:

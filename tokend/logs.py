@@ -1,4 +1,5 @@
-"""Logs: facts with fields, to stderr. JSON on a pipe, readable on a terminal.
+"""Logs: facts with fields, to stderr. JSON on a pipe, readable on a terminal; in the journal of
+systemd with the priority it files them under.
 
 Secrets have a type that prints as a fingerprint, and tracebacks come without local variables.
 """
@@ -10,6 +11,8 @@ import sys
 from typing import TextIO
 
 import structlog
+
+from tokend import systemd
 
 # Libraries that tell of every step they take; and aiohttp's server, which prints a traceback with
 # what it was sent for every request it cannot read, and that may be a key. Bugs in handlers are
@@ -43,7 +46,7 @@ def configure(level: str, *, stream: TextIO = sys.stderr) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _without_nothings,
-                *(_readable() if readable else _json()),
+                *(_readable() if readable else _json(stream)),
             ],
         )
     )
@@ -65,11 +68,16 @@ def _readable() -> list[structlog.typing.Processor]:
     ]
 
 
-def _json() -> list[structlog.typing.Processor]:
-    return [
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
-    ]
+def _json(stream: TextIO) -> list[structlog.typing.Processor]:
+    prefixes = systemd.PREFIXES if systemd.is_journal(stream) else {}
+    render = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+
+    def line(
+        logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
+    ) -> str:
+        return f"{prefixes.get(event['level'], '')}{render(logger, name, event)!s}"
+
+    return [structlog.processors.format_exc_info, line]
 
 
 def _without_nothings(

@@ -202,6 +202,7 @@ class Permission(StrEnum):
     REFRESH = "refresh"
     FORCE = "force"
     STATUS = "status"
+    RELOAD = "reload"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""SIGHUP: the file is read again, and counts as a whole or not at all."""
+"""The file is read again, at SIGHUP or on request, and counts as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tokend.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from tokend.config import Config
 
@@ -30,11 +31,19 @@ class Reload:
     """*mistakes* are those of the last reading; the configuration before it is still in force."""
 
     def __init__(
-        self, active: Config, read: Callable[[], Config], apply: Callable[[Config], None]
+        self,
+        active: Config,
+        *,
+        read: Callable[[], Config],
+        apply: Callable[[Config], None],
+        reloading: Callable[[], AbstractContextManager[None]],
     ) -> None:
+        """*reloading* is entered around each reading."""
         self._active = active
         self._read = read
         self._apply = apply
+        self._reloading = reloading
+        self._turn = asyncio.Lock()
         self.mistakes: tuple[str, ...] = ()
 
     async def run(self, asked: asyncio.Event) -> None:
@@ -44,10 +53,18 @@ class Reload:
             asked.clear()
             try:
                 await self.reload()
+            except ConfigError:
+                pass  # told of in log and status
             except Exception:
                 log.exception("reload_crashed")
 
     async def reload(self) -> None:
+        """Raises ``ConfigError``; nothing has changed then."""
+        async with self._turn:
+            with self._reloading():
+                await self._reload()
+
+    async def _reload(self) -> None:
         """Read in a thread, because disks hang; apply in one step, between those of refreshes."""
         try:
             config = await asyncio.to_thread(self._read)
@@ -55,7 +72,7 @@ class Reload:
         except ConfigError as error:
             self.mistakes = error.mistakes
             log.warning("reload_refused", mistakes=error.mistakes)
-            return
+            raise
         self._apply(config)
         self._active, self.mistakes = config, ()
         log.info("reloaded", apps=len(config.apps), clients=len(config.clients))

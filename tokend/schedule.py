@@ -19,7 +19,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
     from tokend.clock import Clock
@@ -32,10 +32,14 @@ log = structlog.get_logger()
 
 
 class Schedule:
-    """Keepers by their next moment, in a heap; moments that no longer hold are skipped."""
+    """Keepers by their next moment, in a heap; moments that no longer hold are skipped.
 
-    def __init__(self, clock: Clock) -> None:
+    *on_watch* is called every few seconds as long as nothing that is due can be missed.
+    """
+
+    def __init__(self, clock: Clock, *, on_watch: Callable[[], None] = lambda: None) -> None:
         self._clock = clock
+        self._on_watch = on_watch
         self._heap: list[tuple[datetime, int, Keeper]] = []
         self._planned: dict[Keeper, datetime] = {}
         self._order = count()
@@ -78,6 +82,7 @@ class Schedule:
         while True:
             await self._clock.sleep(_WATCHDOG)
             await self.look()
+            self._on_watch()
             jump, offset = self._offset() - offset, self._offset()
             if abs(jump) > _JUMP:
                 log.warning("wall_clock_jumped", seconds=jump.total_seconds())

@@ -258,3 +258,19 @@ async def test_help_is_there(command: str) -> None:
 
     assert code == 0
     assert out.startswith("Usage: tokend")
+
+
+async def test_a_reload_says_what_came_of_it(configured: Configured, folder: Path) -> None:
+    path = configured()
+    good = path.read_text()
+    async with serving(path):
+        at = ("--socket", f"{folder}/tokend.sock")
+        taken = await one_shot("reload", *at)
+        path.write_text(good.replace("wx0123456789abcdef", "wx0") + '[log]\nlevel = "loud"\n')
+        refused = await one_shot("reload", *at)
+
+    assert taken == (0, "reloaded, 1 key\n", "")
+    code, out, err = refused
+    assert (code, out) == (78, "")
+    assert "tokend: error: apps.shop.appid: wx0: must be" in err
+    assert "tokend: error: log.level: must be" in err

@@ -16,6 +16,7 @@ from kit.scene import APPID, KEY, Scene
 from tokend.api.access import Access
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.routes import make_app
+from tokend.errors import ConfigError
 from tokend.model import Client, Permission
 
 if TYPE_CHECKING:
@@ -46,19 +47,41 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
+class Still:
+    """No other node does anything."""
+
+    trouble = None
+
+    async def awake(self) -> None:
+        await settle()
+
+
+class File:
+    """A configuration file that is as good as its *mistakes*."""
+
+    def __init__(self) -> None:
+        self.mistakes: tuple[str, ...] = ()
+        self.readings = 0
+
+    async def reload(self) -> None:
+        self.readings += 1
+        if self.mistakes:
+            raise ConfigError(self.mistakes)
+
+
 class Api:
     """One node with its API; ``call`` asks with the key that may do everything."""
 
     def __init__(self, scene: Scene, clients: tuple[Client, ...]) -> None:
         self.scene = scene
         self.keeper, self.schedule = scene.node()
+        self.file = File()
         self.app = make_app(
             {str(KEY): self.keeper},
             Access(clients, hosts=["tokend.internal"]),
             scene.clock,
-            awake=settle,
-            mistakes=list,
-            store_trouble=lambda: None,
+            follower=Still(),
+            configuration=self.file,
         )
         self.http: TestClient
 
@@ -465,6 +488,37 @@ async def test_whoever_may_open_the_socket_may_do_everything(
 
     assert answer["refreshed"] is True
     assert (folder / "tokend.sock").stat().st_mode & 0o777 == 0o660
+
+
+async def test_a_reload_says_what_came_of_it(api: Api) -> None:
+    good = await api.call("POST", "/v1/reload")
+    api.file.mistakes = ("apps.shop.appid: wx0: too short", "log.level: no")
+    bad = await api.call("POST", "/v1/reload")
+
+    assert (good.status, await good.json()) == (200, {"keys": 1})
+    assert await problem(bad) == (409, "configuration_refused")
+    assert (await bad.json())["detail"] == "apps.shop.appid: wx0: too short\nlog.level: no"
+
+
+@pytest.mark.parametrize("clients", [CLIENTS[1:2], ()], ids=["a reader", "whoever is there"])
+async def test_not_everybody_may_reload(make: Make, clients: tuple[Client, ...]) -> None:
+    api = await make(clients=clients)
+
+    response = await api.call("POST", "/v1/reload", key=READ_KEY)
+
+    assert await problem(response) == (403, "forbidden")
+    assert api.file.readings == 0
+
+
+async def test_a_long_poll_ends_when_tokend_does(api: Api) -> None:
+    """A client that waits must not hold up a restart; it asks again, and is held by the socket."""
+    generation = api.keeper.current().token.generation
+    poll = asyncio.create_task(api.call("GET", f"{TOKEN}?after={generation}&wait=60"))
+    await asyncio.sleep(0.05)
+
+    await api.app.shutdown()
+
+    assert (await poll).status == 304
 
 
 # How it is

@@ -281,7 +281,7 @@ def test_a_star_means_every_app(folder: Path) -> None:
         ),
         pytest.param(
             APP + CLIENT.replace('"read"', '"raed"'),
-            "clients.order.can[0]: must be 'read', 'refresh', 'force' or 'status'",
+            "clients.order.can[0]: must be 'read', 'refresh', 'force', 'status' or 'reload'",
             id="unknown permission",
         ),
         pytest.param(

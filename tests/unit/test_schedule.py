@@ -144,3 +144,24 @@ async def test_a_follower_that_has_stood_still_looks_before_a_token_is_read(
     assert not stale
     assert waited
     assert scene.is_valid(other)
+
+
+async def test_the_watchdog_is_fed_only_while_the_schedule_looks(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hangs in the middle of a look must not be taken for alive."""
+    fed: list[timedelta] = []
+    schedule = Schedule(clock, on_watch=lambda: fed.append(clock.elapsed()))
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with schedule.running():
+        await settle()
+        for _ in range(3):
+            await clock.advance(5)
+        monkeypatch.setattr(schedule, "look", hang)
+        for _ in range(3):
+            await clock.advance(5)
+
+    assert len(fed) == 3

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 # Whoever may open the Unix socket: its mode and group decide.
 _OPERATOR = Client(name="socket", key_sha256="", apps=None, can=frozenset(Permission))
 
-# Without configured clients tokend listens on loopback only, and serves whoever is there. Forcing
-# a refresh harms everybody who holds the old token, so that stays with the socket.
+# Without configured clients tokend listens on loopback only, and serves whoever is there. What is
+# an operator's stays with the socket: a forced refresh harms everybody who holds the old token.
 _ANYONE = Client(
-    name="loopback", key_sha256="", apps=None, can=frozenset(Permission) - {Permission.FORCE}
+    name="loopback",
+    key_sha256="",
+    apps=None,
+    can=frozenset(Permission) - {Permission.FORCE, Permission.RELOAD},
 )
 
 

@@ -1,7 +1,12 @@
-"""The sockets tokend is served on: TCP addresses and one Unix socket."""
+"""The sockets tokend is served on: TCP addresses and one Unix socket.
+
+Where systemd passes a socket that listens there already, that one is served. It outlives this
+process: who connects while tokend restarts waits, and is not refused.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import socket
@@ -11,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tokend.errors import ListenError
+from tokend.errors import ConfigError, ListenError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
 
 # Requests that are being answered when tokend stops get this long to end.
 _SHUTDOWN_SECONDS = 5.0
+
+_IPV6 = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,20 +39,53 @@ class UnixSocket:
 
 @asynccontextmanager
 async def serving(
-    app: web.Application, *, addresses: Sequence[tuple[str, int]], unix: UnixSocket | None
+    app: web.Application,
+    *,
+    addresses: Sequence[tuple[str, int]],
+    unix: UnixSocket | None,
+    passed: Sequence[socket.socket] = (),
 ) -> AsyncIterator[list[str]]:
-    """Serve *app*, giving the URLs as they came to be (port 0 is any). Raises ``ListenError``."""
+    """Serve *app*, giving the URLs as they came to be (port 0 is any).
+
+    Raises ``ListenError``, and ``ConfigError`` where a *passed* socket is none of these: nobody
+    would answer there.
+    """
+    listening = {_name(sock.getsockname()): sock for sock in passed}
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(runner.cleanup)
-        for host, port in addresses:
-            await _listen_tcp(runner, host, port)
+        for address in addresses:
+            if sock := listening.pop(_name(address), None):
+                await web.SockSite(runner, sock).start()
+            else:
+                await _listen_tcp(runner, *address)
         if unix:
-            sock = _bind_unix(unix)
-            stack.callback(unix.path.unlink, missing_ok=True)
+            sock = listening.pop(str(unix.path), None)
+            if not sock:
+                sock = _bind_unix(unix)
+                stack.callback(unix.path.unlink, missing_ok=True)
             await web.SockSite(runner, sock).start()
+        if listening:
+            raise ConfigError([_unnamed(name) for name in listening])
         yield [_url(address) for address in runner.addresses]
+
+
+def _name(address: tuple[str, int] | str) -> str:
+    """As ``ListenStream=`` of systemd names it. A tuple for IPv6 has two more members."""
+    if isinstance(address, str):
+        return address
+    host, port = address[:2]
+    ip = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    return f"[{ip}]:{port}" if ip.version == _IPV6 else f"{ip}:{port}"
+
+
+def _unnamed(name: str) -> str:
+    setting = "server.socket" if name.startswith("/") else "server.listen"
+    return (
+        f"{setting}: does not name {name}, where systemd listens for tokend; name it, or change "
+        "ListenStream= (systemctl edit tokend.socket)"
+    )
 
 
 async def _listen_tcp(runner: web.AppRunner, host: str, port: int) -> None:
@@ -86,7 +126,4 @@ def _refuse_if_served(path: Path) -> None:
 
 
 def _url(address: tuple[str, int] | str) -> str:
-    if isinstance(address, str):
-        return f"unix:{address}"
-    host, port = address[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{'unix:' if isinstance(address, str) else 'http://'}{_name(address)}"

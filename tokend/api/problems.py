@@ -66,6 +66,14 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "ask again after Retry-After"),
     ),
     (
+        errors.ConfigError,
+        Problem(
+            HTTPStatus.CONFLICT,
+            "configuration_refused",
+            "the configuration before it stays in force; mend the file and reload it again",
+        ),
+    ),
+    (
         errors.UpstreamRefused,
         Problem(
             HTTPStatus.BAD_GATEWAY, "upstream_refused", "the current token, if any, stays served"

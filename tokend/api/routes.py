@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from aiohttp import web
@@ -16,12 +16,13 @@ from tokend.errors import Forbidden, NotReady, RefreshLimited, UnknownKey
 from tokend.model import Permission, State
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiohttp.typedefs import Handler
 
     from tokend.api.access import Access
     from tokend.clock import Clock
+    from tokend.follower import Follower
     from tokend.keeper import Keeper
     from tokend.model import Answer, Client
 
@@ -34,31 +35,37 @@ _REFRESH_PATIENCE = timedelta(seconds=20)
 _SERVED = {State.FRESH, State.STALE, State.SUSPECT}
 
 
+class Configuration(Protocol):
+    """The file, and what of it is in force."""
+
+    @property
+    def mistakes(self) -> Sequence[str]:
+        """Why what the file says is not in force; none, if it is."""
+
+    async def reload(self) -> None:
+        """Put in force what the file says. Raises ``ConfigError``."""
+
+
 def make_app(
     keepers: Mapping[str, Keeper],
     access: Access,
     clock: Clock,
     *,
-    awake: Callable[[], Awaitable[None]],
-    mistakes: Callable[[], Sequence[str]],
-    store_trouble: Callable[[], str | None],
+    follower: Follower,
+    configuration: Configuration,
 ) -> web.Application:
-    """The API over *keepers*, by their keys (``shop/access_token``).
-
-    Tokens are read after *awake*. *mistakes* tells why the configuration that is on disk is not
-    the one in force.
-    """
-    routes = Routes(
-        keepers, access, clock, awake=awake, mistakes=mistakes, store_trouble=store_trouble
-    )
+    """The API over *keepers*, by their keys (``shop/access_token``)."""
+    routes = Routes(keepers, access, clock, follower=follower, configuration=configuration)
     app = web.Application(
         middlewares=[problems, routes.refuse_browsers], client_max_size=wire.LONGEST_BODY
     )
     app.router.add_get("/v1/apps", routes.status)
     app.router.add_get("/v1/apps/{app}/{kind}", routes.token)
     app.router.add_post("/v1/apps/{app}/{kind}/refresh", routes.refresh)
+    app.router.add_post("/v1/reload", routes.reload)
     app.router.add_get("/healthz", routes.healthz)
     app.router.add_get("/readyz", routes.readyz)
+    app.on_shutdown.append(routes.end_polls)
     return app
 
 
@@ -71,16 +78,16 @@ class Routes:
         access: Access,
         clock: Clock,
         *,
-        awake: Callable[[], Awaitable[None]],
-        mistakes: Callable[[], Sequence[str]],
-        store_trouble: Callable[[], str | None],
+        follower: Follower,
+        configuration: Configuration,
     ) -> None:
         self._keepers = keepers
         self._access = access
         self._clock = clock
-        self._awake = awake
-        self._mistakes = mistakes
-        self._store_trouble = store_trouble
+        self._follower = follower
+        self._configuration = configuration
+        self._polls: set[asyncio.Timeout] = set()
+        self._is_stopping = False
 
     @web.middleware
     async def refuse_browsers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -90,12 +97,12 @@ class Routes:
     async def token(self, request: web.Request) -> web.Response:
         """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
         keeper = self._keeper(request, Permission.READ)
-        await self._awake()
+        await self._follower.awake()
         poll = wire.after_and_wait(request)
         if poll is None:
             answer = await keeper.ready(_COLD_PATIENCE)
         else:
-            newer = await keeper.newer(*poll)
+            newer = await self._polled(keeper, *poll)
             if newer is None:
                 return web.Response(status=304, headers={"ETag": f'"{poll[0]}"'})
             answer = newer
@@ -105,13 +112,32 @@ class Routes:
         response.etag = wire.etag(answer)
         return response
 
+    async def _polled(self, keeper: Keeper, after: int, patience: timedelta) -> Answer | None:
+        """None if nothing newer comes in time, or tokend stops meanwhile."""
+        limit = asyncio.timeout(0 if self._is_stopping else patience.total_seconds())
+        self._polls.add(limit)
+        try:
+            async with limit:
+                return await keeper.newer(after)
+        except TimeoutError:
+            return None
+        finally:
+            self._polls.discard(limit)
+
+    async def end_polls(self, _: web.Application) -> None:
+        self._is_stopping = True
+        now = asyncio.get_running_loop().time()
+        for limit in self._polls:
+            if not limit.expired():
+                limit.reschedule(now)
+
     async def refresh(self, request: web.Request) -> web.Response:
         """Report a rejected token, or force a new one."""
         client = self._access.client(request)
         rejected = await wire.rejected(request)
         permission = Permission.FORCE if rejected is None else Permission.REFRESH
         keeper = self._allowed(client, request, permission)
-        await self._awake()
+        await self._follower.awake()
         try:
             async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
                 replaced = await keeper.refresh(rejected=rejected)
@@ -146,10 +172,18 @@ class Routes:
         return web.json_response(
             {
                 "keys": keys,
-                "configuration_mistakes": list(self._mistakes()),
-                "store_trouble": self._store_trouble(),
+                "configuration_mistakes": list(self._configuration.mistakes),
+                "store_trouble": self._follower.trouble,
             }
         )
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Read the configuration again, as at SIGHUP."""
+        client = self._access.client(request)
+        if Permission.RELOAD not in client.can:
+            raise Forbidden(f"{client.name} may not reload the configuration")
+        await self._configuration.reload()
+        return web.json_response({"keys": len(self._keepers)})
 
     async def healthz(self, _: web.Request) -> web.Response:
         """The process is alive and its event loop turns."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "get": "tokend.cli.ask",
     "refresh": "tokend.cli.ask",
     "status": "tokend.cli.status",
+    "reload": "tokend.cli.reload",
     "simulate": "tokend.cli.simulate",
     "demo": "tokend.cli.demo",
 }
@@ -76,8 +77,11 @@ def _usage(error: click.UsageError) -> str:
 
 
 def _tell(failure: Failure) -> int:
+    from tokend.systemd import PREFIXES, is_journal  # noqa: PLC0415, of use to failures alone
+
+    prefix = PREFIXES["error"] if is_journal(sys.stderr) else ""
     for line in str(failure).splitlines():
-        click.echo(f"tokend: error: {line}", err=True)
+        click.echo(f"{prefix}tokend: error: {line}", err=True)
     if failure.hint:
-        click.echo(f"tokend: hint: {failure.hint}", err=True)
+        click.echo(f"{prefix}tokend: hint: {failure.hint}", err=True)
     return failure.code

@@ -30,6 +30,7 @@ _EXIT_CODES = {
     401: os.EX_NOPERM,
     403: os.EX_NOPERM,
     404: os.EX_USAGE,
+    409: os.EX_CONFIG,
     429: os.EX_TEMPFAIL,
     502: os.EX_UNAVAILABLE,
     503: os.EX_TEMPFAIL,
@@ -89,6 +90,12 @@ class Connection:
             )
             response = self.http.getresponse()
             content = response.read().decode()
+        except PermissionError as error:
+            raise Failure(
+                f"{self.where}: {error.strerror}",
+                hint="be root, or in the group that the socket belongs to; or use --url and a key",
+                code=os.EX_NOPERM,
+            ) from None
         except (OSError, HTTPException, ValueError) as error:
             raise Failure(
                 f"{self.where}: {getattr(error, 'strerror', None) or error}",

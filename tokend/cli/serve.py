@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from tokend import config, daemon, logs
 from tokend.cli.failure import Failure
 from tokend.clock import SystemClock
 from tokend.errors import ConfigError, ListenError, StoreError
+from tokend.systemd import Systemd
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -25,10 +27,23 @@ _path = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path)
 @_path
 def serve(path: Path) -> None:
     """Run tokend with the configuration file CONFIG, until it is ended; SIGHUP reads it again."""
-    settings = load(path)
-    logs.configure(settings.log.level)
-    read = partial(config.load, path, environ=os.environ)
-    run(daemon.serve(settings, SystemClock(), read=read))
+    faulthandler.enable()  # says where it hung, should the watchdog of systemd end it
+    systemd = _systemd()
+    try:
+        settings = load(path)
+        logs.configure(settings.log.level)
+        read = partial(config.load, path, environ=os.environ)
+        run(daemon.serve(settings, SystemClock(), read=read, systemd=systemd))
+    except Failure as failure:
+        systemd.status(str(failure))
+        raise
+
+
+def _systemd() -> Systemd:
+    try:
+        return Systemd(os.environ)
+    except ValueError as error:
+        raise Failure(str(error), code=os.EX_UNAVAILABLE) from None
 
 
 @click.command
@@ -59,6 +74,8 @@ def run(work: Coroutine[None, None, None]) -> None:
     """Serve, and tell in one line why it could not begin."""
     try:
         asyncio.run(work)
+    except ConfigError as error:
+        raise Failure(str(error), code=os.EX_CONFIG) from None
     except ListenError as error:
         hint = "choose another one in [server], or make room for this one"
         raise Failure(str(error), hint=hint, code=os.EX_UNAVAILABLE) from None
