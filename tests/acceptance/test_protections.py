@@ -233,7 +233,7 @@ PROTECTIONS = (
     Protection(
         "an older token does not replace a newer one",
         "keeper.py",
-        "found is None or (token is not None and found.generation < token.generation)",
+        "found is None or (token is not None and found.is_older_than(token))",
         "found is None",
         (f"{PROTOCOL}an_older_token_that_is_restored_first_does_not_win",),
     ),
@@ -276,10 +276,11 @@ def run(folder: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str
     """The tests whose names begin so, with the tokend in *folder*."""
     files = sorted({str(TESTS / test.partition("::")[0]) for test in tests})
     names = " or ".join(test.partition("::")[2] for test in tests)
+    outside = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     return subprocess.run(
-        [sys.executable, "-c", _PYTEST, "-q", "-pno:cacheprovider", "-k", names, *files],
+        [sys.executable, "-c", _PYTEST, "-q", "-n0", "-pno:cacheprovider", "-k", names, *files],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**outside, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,6 @@
 """How long it takes until all is well again after a fault, with the default numbers.
 
-``pytest -m long -s tests/acceptance/test_recovery.py`` prints the table that README shows.
+``pytest -n 0 -m long -s tests/acceptance/test_recovery.py`` prints the table that README shows.
 """
 
 from __future__ import annotations

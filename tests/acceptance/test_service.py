@@ -20,7 +20,7 @@ from tokend.cli.simulate import APP_SECRET, APPID
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.systemd
+pytestmark = [pytest.mark.systemd, pytest.mark.xdist_group("systemd")]
 
 WECHAT = "http://127.0.0.1:8391"
 TOKEND = "http://127.0.0.1:8390"
