@@ -1,0 +1,65 @@
+"""Errors as WeChat says them: HTTP 200, ``errcode`` and ``errmsg``. SDKs look at nothing else.
+
+https://developers.weixin.qq.com/doc/oplatform/developers/troubleshooting/
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from tokend import errors
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+log = structlog.get_logger()
+
+SYSTEM_BUSY = -1
+INVALID_CREDENTIAL = 40001
+INVALID_GRANT_TYPE = 40002
+INVALID_APPID = 40013
+INVALID_SECRET = 40125
+TOKEN_MISSING = 41001
+APPID_MISSING = 41002
+SECRET_MISSING = 41004
+POST_NEEDED = 43002
+TOO_MANY_CALLS = 45011
+UNAUTHORIZED = 48001
+MALFORMED = 47001
+
+# The first row that fits decides. What is wrong between tokend and WeChat is none of the SDK's
+# business, which would take WeChat's own errcode for a word about the client key: it is "busy".
+_ERRCODES: tuple[tuple[type[errors.TokendError], int], ...] = (
+    (errors.RefreshLimited, TOO_MANY_CALLS),
+    (errors.TokendError, SYSTEM_BUSY),
+)
+
+
+class Refused(Exception):
+    """What a caller of a WeChat-shaped route is told."""
+
+    def __init__(self, errcode: int, errmsg: str) -> None:
+        super().__init__(errmsg)
+        self.errcode = errcode
+
+
+def shaped(handler: Handler) -> Handler:
+    """Whatever *handler* raises is answered as WeChat would."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Refused as refused:
+            return _refusal(refused.errcode, str(refused))
+        except errors.TokendError as error:
+            errcode = next(code for kind, code in _ERRCODES if isinstance(error, kind))
+            return _refusal(errcode, str(error))
+
+    return answer
+
+
+def _refusal(errcode: int, errmsg: str) -> web.Response:
+    return web.json_response({"errcode": errcode, "errmsg": f"{errmsg} (tokend)"})
