@@ -20,7 +20,8 @@ from tokend.cli.simulate import APP_SECRET, APPID
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.systemd, pytest.mark.xdist_group("systemd")]
+# The first test may have to wait for debootstrap.
+pytestmark = [pytest.mark.systemd, pytest.mark.timeout(600)]
 
 WECHAT = "http://127.0.0.1:8391"
 TOKEND = "http://127.0.0.1:8390"
