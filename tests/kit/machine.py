@@ -144,8 +144,9 @@ def _root() -> Path:
 
 
 def _debootstrap(folder: Path) -> None:
+    """What it mounts in there is gone with it, however it ends."""
     options = ["--variant=minbase", f"--include={_PACKAGES}"]
-    _call("debootstrap", *options, _SUITE, str(folder))
+    _call("unshare", "--mount", "debootstrap", *options, _SUITE, str(folder))
 
 
 def _wheels() -> Path:
@@ -172,8 +173,11 @@ def _made_once(name: str, make: Callable[[Path], None]) -> Path:
         _CACHE.mkdir(parents=True, exist_ok=True)
         begun = Path(tempfile.mkdtemp(dir=_CACHE))
         begun.chmod(0o755)
-        make(begun)
-        begun.rename(made)
+        try:
+            make(begun)
+            begun.rename(made)
+        finally:
+            shutil.rmtree(begun, ignore_errors=True)
     return made
 
 
