@@ -1,7 +1,8 @@
-"""The lives of the tokens that one account got from one endpoint."""
+"""The lives of the tokens, or tickets, that one account got from one endpoint."""
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from random import Random
 
 # https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html
 LIFE = timedelta(seconds=7200)
 OVERLAP = timedelta(seconds=300)
+TICKET_LENGTH = 86
+
+_BASE64URL = string.ascii_letters + string.digits + "-_"
 
 
 class Verdict(Enum):
@@ -38,6 +43,9 @@ class Credential:
     def remaining(self, now: datetime) -> timedelta:
         """Life left by its own end."""
         return self.expires_at - now
+
+    def seconds_left(self, now: datetime) -> int:
+        return self.remaining(now) // timedelta(seconds=1)
 
     def verdict(self, now: datetime) -> Verdict:
         if now < self.dies_at:
@@ -80,3 +88,8 @@ class Pool:
     def issued(self) -> tuple[Credential, ...]:
         """All there ever were, oldest first."""
         return tuple(self._issued.values())
+
+
+def base64url(random: Random, length: int) -> str:
+    """A value as WeChat writes them."""
+    return "".join(random.choices(_BASE64URL, k=length))

@@ -1,0 +1,84 @@
+"""The controls of the simulator over HTTP: a test tool.
+
+Whoever reaches them may do everything, and tokens go in and out, so serve this on loopback only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from tokend.simulator.weather import FAIR, read_fault
+
+if TYPE_CHECKING:
+    from tokend.clock import Clock
+    from tokend.simulator.weather import Weather
+    from tokend.simulator.world import World
+
+
+class Controls:
+    """What tests ask the simulator. Nothing here counts as a call, and no fault strikes."""
+
+    def __init__(self, world: World, weather: Weather, clock: Clock) -> None:
+        self._world = world
+        self._weather = weather
+        self._clock = clock
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/simulator/ledger", self.ledger),
+            web.get("/simulator/valid", self.valid),
+            web.post("/simulator/weather", self.set_weather),
+            web.post("/simulator/rotate", self.rotate),
+        ]
+
+    async def ledger(self, _: web.Request) -> web.Response:
+        """Calls by appid and endpoint, business calls with a bad token, faults that struck."""
+        return web.json_response(
+            {
+                "calls": self._world.all_calls(),
+                "rejected_uses": self._world.rejected_uses,
+                "struck": self._weather.struck,
+            }
+        )
+
+    async def valid(self, request: web.Request) -> web.Response:
+        """``?token=``: whether WeChat would accept it now."""
+        token = request.query.get("token", "")
+        return web.json_response({"valid": self._world.is_valid(token, self._clock.now())})
+
+    async def set_weather(self, request: web.Request) -> web.Response:
+        """``[fault, …]`` are to come; ``{"standing": fault or null}`` stays. All or nothing."""
+        try:
+            _change(self._weather, await request.json())
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"coming": len(self._weather.coming)})
+
+    async def rotate(self, request: web.Request) -> web.Response:
+        """``{"appid": …}``: somebody else gets new tokens of this account."""
+        try:
+            appid = _appid(await request.json())
+            self._world.rotate(appid, self._clock.now())
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except KeyError:
+            return web.json_response({"error": f"{appid}: no such account"}, status=404)
+        return web.json_response({"rotated": appid})
+
+
+def _change(weather: Weather, given: object) -> None:
+    if isinstance(given, list):
+        weather.coming.extend([read_fault(each) for each in given])
+    elif isinstance(given, dict) and given.keys() == {"standing"}:
+        standing = given["standing"]
+        weather.standing = FAIR if standing is None else read_fault(standing)
+    else:
+        raise ValueError('the weather is a list of faults, or {"standing": a fault or null}')
+
+
+def _appid(given: object) -> str:
+    if not isinstance(given, dict) or not isinstance(given.get("appid"), str):
+        raise ValueError('wanted {"appid": "wx…"}')  # noqa: TRY004, bad input and not a bug
+    return str(given["appid"])
