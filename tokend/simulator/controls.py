@@ -57,15 +57,27 @@ class Controls:
         return web.json_response({"coming": len(self._weather.coming)})
 
     async def rotate(self, request: web.Request) -> web.Response:
-        """``{"appid": …}``: somebody else gets new tokens of this account."""
+        """``{"appid": …}``: somebody else gets new tokens of this account.
+
+        ``{"corpid": …, "agentid": …}``: WeCom ends this agent's token early.
+        """
         try:
-            appid = _appid(await request.json())
-            self._world.rotate(appid, self._clock.now())
+            rotated = self._rotate(await request.json())
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        except KeyError:
-            return web.json_response({"error": f"{appid}: no such account"}, status=404)
-        return web.json_response({"rotated": appid})
+        except KeyError as error:
+            return web.json_response({"error": f"{error.args[0]}: no such account"}, status=404)
+        return web.json_response({"rotated": rotated})
+
+    def _rotate(self, named: object) -> str:
+        match named:
+            case {"appid": str(appid)}:
+                self._world.rotate(appid, self._clock.now())
+                return appid
+            case {"corpid": str(corpid), "agentid": int(agentid)}:
+                self._world.void(self._world.agent(corpid, agentid), self._clock.now())
+                return f"{corpid}/{agentid}"
+        raise ValueError('wanted {"appid": "wx…"}, or {"corpid": "ww…", "agentid": 1…}')
 
 
 def _change(weather: Weather, given: object) -> None:
@@ -76,9 +88,3 @@ def _change(weather: Weather, given: object) -> None:
         weather.standing = FAIR if standing is None else read_fault(standing)
     else:
         raise ValueError('the weather is a list of faults, or {"standing": a fault or null}')
-
-
-def _appid(given: object) -> str:
-    if not isinstance(given, dict) or not isinstance(given.get("appid"), str):
-        raise ValueError('wanted {"appid": "wx…"}')  # noqa: TRY004, bad input and not a bug
-    return str(given["appid"])

@@ -81,6 +81,10 @@ class Pool:
         self._issued[born.value] = born
         return born
 
+    def void(self, now: datetime) -> None:
+        """End whatever lives, at once and before its time."""
+        self._issued = {value: each.ending(now) for value, each in self._issued.items()}
+
     def verdict(self, value: str, now: datetime) -> Verdict:
         credential = self._issued.get(value)
         return credential.verdict(now) if credential else Verdict.UNKNOWN

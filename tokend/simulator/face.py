@@ -55,6 +55,9 @@ class WeChat:
         asked: dict[str, tuple[str, Asked]] = {
             "/cgi-bin/token": ("token", world.token),
             "/cgi-bin/ticket/getticket": ("getticket", world.getticket),
+            "/cgi-bin/gettoken": ("gettoken", world.gettoken),
+            "/cgi-bin/get_jsapi_ticket": ("get_jsapi_ticket", world.get_jsapi_ticket),
+            "/cgi-bin/ticket/get": ("ticket_get", world.ticket_get),
             "/cgi-bin/get_api_domain_ip": ("get_api_domain_ip", world.get_api_domain_ip),
         }
         return [

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENDPOINTS = ("token", "stable_token", "getticket", "get_api_domain_ip")
+ENDPOINTS = (
+    "token",
+    "stable_token",
+    "getticket",
+    "gettoken",
+    "get_jsapi_ticket",
+    "ticket_get",
+    "get_api_domain_ip",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

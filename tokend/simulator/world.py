@@ -7,28 +7,34 @@ from typing import TYPE_CHECKING, Any
 from tokend.simulator.credential import Credential, Verdict
 from tokend.simulator.ledger import Ledger
 from tokend.simulator.official import Official
+from tokend.simulator.wecom import WeCom
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
     from random import Random
 
     from tokend.simulator.account import Account
+    from tokend.simulator.corp import Agent, Corp
     from tokend.simulator.credential import Pool
 
 
 class World:
-    """Every account, and the ledger that tests go by.
+    """Every account and corp, and the ledger that tests go by.
 
     The calls of WeChat give its JSON; errors are answers too. *caller* is an IP address.
     """
 
-    def __init__(self, accounts: Iterable[Account], random: Random) -> None:
+    def __init__(
+        self, accounts: Iterable[Account], random: Random, corps: Iterable[Corp] = ()
+    ) -> None:
         self.accounts = {account.appid: account for account in accounts}
+        self.corps = {corp.corpid: corp for corp in corps}
         self.ledger = Ledger()
         self._official = Official(self.accounts, self.ledger, random)
+        self._wecom = WeCom(self.corps, self.ledger, random)
 
-    # Credentials
+    # Credentials of official accounts and mini-programs
 
     def token(self, query: Mapping[str, str], *, caller: str, now: datetime) -> dict[str, Any]:
         """GET cgi-bin/token: a new token every time."""
@@ -46,7 +52,23 @@ class World:
         """GET cgi-bin/ticket/getticket: a new ticket every time."""
         return self._official.getticket(query, caller=caller, now=now)
 
-    # Business calls
+    # Credentials of WeCom
+
+    def gettoken(self, query: Mapping[str, str], *, caller: str, now: datetime) -> dict[str, Any]:
+        """GET cgi-bin/gettoken: an agent's token, the same as long as it lives."""
+        return self._wecom.gettoken(query, caller=caller, now=now)
+
+    def get_jsapi_ticket(
+        self, query: Mapping[str, str], *, caller: str, now: datetime
+    ) -> dict[str, Any]:
+        """GET cgi-bin/get_jsapi_ticket: the corp's ticket, by the token of any of its agents."""
+        return self._wecom.get_jsapi_ticket(query, caller=caller, now=now)
+
+    def ticket_get(self, query: Mapping[str, str], *, caller: str, now: datetime) -> dict[str, Any]:
+        """GET cgi-bin/ticket/get: the agent's ticket."""
+        return self._wecom.ticket_get(query, caller=caller, now=now)
+
+    # Business calls. The token tells whether an official account or WeCom is meant
 
     def get_api_domain_ip(
         self, query: Mapping[str, str], *, caller: str, now: datetime
@@ -56,9 +78,24 @@ class World:
         def addresses() -> dict[str, Any]:
             return {"ip_list": ["203.0.113.10", "203.0.113.11"]}
 
-        return self._official.business(
-            "get_api_domain_ip", addresses, query, caller=caller, now=now
+        return self._business(
+            "get_api_domain_ip", addresses, query, empty={"ip_list": []}, caller=caller, now=now
         )
+
+    def _business(
+        self,
+        endpoint: str,
+        rule: Callable[[], dict[str, Any]],
+        query: Mapping[str, str],
+        *,
+        empty: Mapping[str, Any],
+        caller: str,
+        now: datetime,
+    ) -> dict[str, Any]:
+        """WeCom's refusals carry what is *empty*. A token nobody ever got is none of WeCom's."""
+        if self._wecom.knows(query.get("access_token", ""), now):
+            return self._wecom.business(endpoint, rule, query, empty=empty, caller=caller, now=now)
+        return self._official.business(endpoint, rule, query, caller=caller, now=now)
 
     # What else happens to an account
 
@@ -68,6 +105,15 @@ class World:
         account.classic.issue(now)
         account.stable.issue(now)
 
+    def void(self, agent: Agent, now: datetime) -> None:
+        """WeCom ends the agent's token early, as its manual says that it may."""
+        agent.tokens.void(now)
+
+    def agent(self, corpid: str, agentid: int) -> Agent:
+        """Raises ``KeyError`` if there is none."""
+        agents = {each.agentid: each for each in self.corps[corpid].agents}
+        return agents[agentid]
+
     # The ledger
 
     @property
@@ -76,7 +122,7 @@ class World:
         return self.ledger.rejected_uses
 
     def calls(self, owner: str, endpoint: str) -> int:
-        """How often *endpoint* was called for *owner*, an appid, refused or not."""
+        """How often *endpoint* was called for *owner*, an appid or a corpid, refused or not."""
         return self.ledger.calls(owner, endpoint)
 
     def all_calls(self) -> dict[str, dict[str, int]]:
@@ -98,3 +144,5 @@ class World:
     def _pools(self) -> Iterable[Pool]:
         for account in self.accounts.values():
             yield from account.pools().values()
+        for corp in self.corps.values():
+            yield from corp.pools()
