@@ -29,6 +29,14 @@ SECRET = "canary-app-secret"
 GOOD = {"grant_type": "client_credential", "appid": APPID, "secret": SECRET}
 BUSY = {"errcode": -1, "errmsg": "system error"}
 A_MOMENT = 0.02
+PATHS = {
+    "getticket": ("GET", "/cgi-bin/ticket/getticket"),
+    "ticket_get": ("GET", "/cgi-bin/ticket/get"),
+    "custom_send": ("POST", "/cgi-bin/message/custom/send"),
+    "media_upload": ("POST", "/cgi-bin/media/upload"),
+    "media_get": ("GET", "/cgi-bin/media/get"),
+    "getwxacodeunlimit": ("POST", "/wxa/getwxacodeunlimit"),
+}
 
 
 class Server:
@@ -364,9 +372,9 @@ async def test_a_standing_fault_of_one_endpoint_spares_the_others(server: Server
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_every_endpoint_has_weather(server: Server, endpoint: str) -> None:
     server.weather.standing = Fault(endpoint=endpoint, status=503)
-    paths = {"getticket": "ticket/getticket", "ticket_get": "ticket/get"}
+    method, path = PATHS.get(endpoint, ("GET", f"/cgi-bin/{endpoint}"))
 
-    response = await server.http.get(f"/cgi-bin/{paths.get(endpoint, endpoint)}")
+    response = await server.http.request(method, path)
 
     assert response.status == 503
 

@@ -5,6 +5,7 @@ Whoever reaches them may do everything, and tokens go in and out, so serve this 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -34,12 +35,17 @@ class Controls:
         ]
 
     async def ledger(self, _: web.Request) -> web.Response:
-        """Calls by appid and endpoint, business calls with a bad token, faults that struck."""
+        """Calls by appid or corpid and endpoint, calls with a bad token, faults that struck.
+
+        ``last_upload`` is there once a file has been taken: its size and sha256.
+        """
+        upload = self._world.ledger.last_upload
         return web.json_response(
             {
                 "calls": self._world.all_calls(),
                 "rejected_uses": self._world.rejected_uses,
                 "struck": self._weather.struck,
+                **({"last_upload": asdict(upload)} if upload else {}),
             }
         )
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokend.simulator.media import Upload
 
 
 class Ledger:
@@ -13,6 +17,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.rejected_uses = 0
+        self.last_upload: Upload | None = None
         self._calls: Counter[tuple[str, str]] = Counter()
 
     def count(self, owner: str, endpoint: str) -> None:

@@ -8,7 +8,7 @@ https://developers.weixin.qq.com/doc/service/en/api/webdev/jssdk/api_getticket.h
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokend.simulator.body import json_object
 from tokend.simulator.credential import OVERLAP, Credential, Verdict
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from random import Random
 
     from tokend.simulator.account import Account
+    from tokend.simulator.business import Call
     from tokend.simulator.ledger import Ledger
+    from tokend.simulator.media import Answer
+
+A = TypeVar("A")
 
 _FORCE_PAUSE = timedelta(seconds=30)
 
@@ -57,21 +61,13 @@ class Official:
         return self._answer(lambda: self._getticket(query, caller, now), now)
 
     def business(
-        self,
-        endpoint: str,
-        rule: Callable[[], dict[str, Any]],
-        query: Mapping[str, str],
-        *,
-        caller: str,
-        now: datetime,
-    ) -> dict[str, Any]:
-        """What *rule* answers to who has a good token."""
+        self, call: Call, query: Mapping[str, str], *, caller: str, now: datetime
+    ) -> Answer:
+        def rule() -> Answer:
+            self._authorised(query, call.endpoint, caller, now)
+            return call.rule()
 
-        def call() -> dict[str, Any]:
-            self._authorised(query, endpoint, caller, now)
-            return rule()
-
-        return self._answer(call, now)
+        return self._answer(rule, now)
 
     def _token(self, query: Mapping[str, str], caller: str, now: datetime) -> dict[str, Any]:
         account = self._admitted(query, "token", caller)
@@ -155,7 +151,7 @@ class Official:
                 return account, verdict
         return None, Verdict.UNKNOWN
 
-    def _answer(self, rule: Callable[[], dict[str, Any]], now: datetime) -> dict[str, Any]:
+    def _answer(self, rule: Callable[[], A], now: datetime) -> A | dict[str, Any]:
         try:
             return rule()
         except Refusal as refusal:

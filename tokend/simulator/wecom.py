@@ -6,10 +6,11 @@ https://developer.work.weixin.qq.com/document/path/96909
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokend.simulator.bar import Bar
 from tokend.simulator.credential import Pool, Verdict
+from tokend.simulator.media import File
 from tokend.simulator.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
+    from tokend.simulator.business import Call
     from tokend.simulator.corp import Agent, Corp
     from tokend.simulator.ledger import Ledger
+    from tokend.simulator.media import Answer
+
+A = TypeVar("A")
 
 # A refusal carries the fields of a success, too, but empty.
 _NO_TOKEN = {"access_token": "", "expires_in": 0}
@@ -69,22 +74,13 @@ class WeCom:
         return self._owner(token, now) is not None
 
     def business(
-        self,
-        endpoint: str,
-        rule: Callable[[], dict[str, Any]],
-        query: Mapping[str, str],
-        *,
-        empty: Mapping[str, Any],
-        caller: str,
-        now: datetime,
-    ) -> dict[str, Any]:
-        """What *rule* answers to who has a good token."""
+        self, call: Call, query: Mapping[str, str], *, caller: str, now: datetime
+    ) -> Answer:
+        def rule() -> Answer:
+            self._authorised(query, call.endpoint, caller, now)
+            return _ok(call.rule())
 
-        def call() -> dict[str, Any]:
-            self._authorised(query, endpoint, caller, now)
-            return rule()
-
-        return self._answer(call, empty, caller, now)
+        return self._answer(rule, call.empty, caller, now)
 
     def _gettoken(self, query: Mapping[str, str], caller: str, now: datetime) -> dict[str, Any]:
         self._ledger.count(query.get("corpid", ""), "gettoken")
@@ -146,14 +142,13 @@ class WeCom:
 
     def _answer(
         self,
-        rule: Callable[[], dict[str, Any]],
+        rule: Callable[[], A],
         empty: Mapping[str, Any],
         caller: str,
         now: datetime,
-    ) -> dict[str, Any]:
-        """Success, too, has an errcode here."""
+    ) -> A | dict[str, Any]:
         try:
-            return {"errcode": 0, "errmsg": "ok", **rule()}
+            return rule()
         except Refusal as refusal:
             return {**refusal.wecom_reply(self._random, now, caller), **empty}
 
@@ -165,4 +160,14 @@ def _given(name: str, pool: Pool, now: datetime) -> dict[str, Any]:
     of tickets it always was. Who wants another ahead of the end has to wait: the strict reading.
     """
     credential = pool.newest(now) or pool.issue(now)
-    return {name: credential.value, "expires_in": credential.seconds_left(now)}
+    return {
+        "errcode": 0,
+        "errmsg": "ok",
+        name: credential.value,
+        "expires_in": credential.seconds_left(now),
+    }
+
+
+def _ok(answer: Answer) -> Answer:
+    """Success, too, has an errcode here."""
+    return answer if isinstance(answer, File) else {"errcode": 0, "errmsg": "ok", **answer}

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tokend.simulator import business
+from tokend.simulator.business import Call
 from tokend.simulator.credential import Credential, Verdict
 from tokend.simulator.ledger import Ledger
 from tokend.simulator.official import Official
 from tokend.simulator.wecom import WeCom
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from random import Random
 
     from tokend.simulator.account import Account
     from tokend.simulator.corp import Agent, Corp
     from tokend.simulator.credential import Pool
+    from tokend.simulator.media import Answer, Upload
 
 
 class World:
@@ -70,32 +73,47 @@ class World:
 
     # Business calls. The token tells whether an official account or WeCom is meant
 
-    def get_api_domain_ip(
-        self, query: Mapping[str, str], *, caller: str, now: datetime
-    ) -> dict[str, Any]:
+    def get_api_domain_ip(self, query: Mapping[str, str], *, caller: str, now: datetime) -> Answer:
         """GET cgi-bin/get_api_domain_ip: harmless, and so a way to try a token."""
+        call = Call(endpoint="get_api_domain_ip", rule=business.addresses, empty={"ip_list": []})
+        return self._business(call, query, caller, now)
 
-        def addresses() -> dict[str, Any]:
-            return {"ip_list": ["203.0.113.10", "203.0.113.11"]}
+    def custom_send(
+        self, query: Mapping[str, str], body: bytes, *, caller: str, now: datetime
+    ) -> Answer:
+        """POST cgi-bin/message/custom/send: JSON in, ok out."""
+        call = Call(endpoint="custom_send", rule=lambda: business.send_message(body))
+        return self._business(call, query, caller, now)
 
-        return self._business(
-            "get_api_domain_ip", addresses, query, empty={"ip_list": []}, caller=caller, now=now
-        )
+    def media_upload(
+        self, query: Mapping[str, str], upload: Upload | None, *, caller: str, now: datetime
+    ) -> Answer:
+        """POST cgi-bin/media/upload: a file in, its id out. *upload* is None if none came."""
 
-    def _business(
-        self,
-        endpoint: str,
-        rule: Callable[[], dict[str, Any]],
-        query: Mapping[str, str],
-        *,
-        empty: Mapping[str, Any],
-        caller: str,
-        now: datetime,
-    ) -> dict[str, Any]:
-        """WeCom's refusals carry what is *empty*. A token nobody ever got is none of WeCom's."""
-        if self._wecom.knows(query.get("access_token", ""), now):
-            return self._wecom.business(endpoint, rule, query, empty=empty, caller=caller, now=now)
-        return self._official.business(endpoint, rule, query, caller=caller, now=now)
+        def take() -> Answer:
+            taken = business.take(query, upload, now)
+            self.ledger.last_upload = upload
+            return taken
+
+        return self._business(Call(endpoint="media_upload", rule=take), query, caller, now)
+
+    def media_get(self, query: Mapping[str, str], *, caller: str, now: datetime) -> Answer:
+        """GET cgi-bin/media/get: a file of N bytes where the media_id is ``bytes-N``."""
+        call = Call(endpoint="media_get", rule=lambda: business.give(query))
+        return self._business(call, query, caller, now)
+
+    def getwxacodeunlimit(
+        self, query: Mapping[str, str], body: bytes, *, caller: str, now: datetime
+    ) -> Answer:
+        """POST wxa/getwxacodeunlimit: JSON in, a picture out."""
+        call = Call(endpoint="getwxacodeunlimit", rule=lambda: business.draw_code(body))
+        return self._business(call, query, caller, now)
+
+    def _business(self, call: Call, query: Mapping[str, str], caller: str, now: datetime) -> Answer:
+        """A token nobody ever got is none of WeCom's."""
+        is_wecom = self._wecom.knows(query.get("access_token", ""), now)
+        house = self._wecom if is_wecom else self._official
+        return house.business(call, query, caller=caller, now=now)
 
     # What else happens to an account
 
