@@ -251,6 +251,7 @@ async def test_other_types_of_media_are_refused(server: Server, kind: str) -> No
     response = await server.post(UPLOAD, form(), type=kind)
 
     assert (await response.json())["errcode"] == 40004
+    assert "last_upload" not in await server.ledger()
 
 
 # Files that go out
@@ -349,10 +350,11 @@ async def test_a_file_may_drip(server: Server) -> None:
     assert len(pieces) > 1
 
 
-async def test_an_empty_body_may_drip(server: Server) -> None:
+async def test_an_empty_body_may_drip(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.weather.coming.append(Fault(body=b"", drip_seconds=0.002))
 
     assert await (await server.download("bytes-10")).read() == b""
+    assert caplog.records == []
 
 
 async def test_a_caller_may_leave_in_the_middle_of_a_file(server: Server) -> None:

@@ -255,6 +255,7 @@ def test_100_tokens_an_hour_for_an_agent(office: Office) -> None:
     assert refused["errcode"] == 45009
     assert refused["errmsg"].startswith("api freq out of limit, hint: ")
     assert office.gettoken(agentid=STOCK)["errcode"] == 0
+    assert office.gettoken(HOUR - 1)["errcode"] == 45009
     assert office.gettoken(HOUR)["errcode"] == 0
 
 
@@ -270,6 +271,7 @@ def test_100_tickets_an_hour_for_an_agent(office: Office, corps: int, own: int) 
     assert office.corp_ticket()["errcode"] == 45009
     assert office.agent_ticket()["errcode"] == 45009
     assert office.agent_ticket(agentid=STOCK)["errcode"] == 0
+    assert office.agent_ticket(HOUR - 1)["errcode"] == 45009
     assert office.agent_ticket(HOUR)["errcode"] == 0
 
 
@@ -344,6 +346,15 @@ def test_2000_bad_secrets_in_more_than_an_hour_do_not(office: Office) -> None:
 def test_callers_elsewhere_are_not_shut_out(office: Office) -> None:
     _bring_bad_secrets(office, 2000)
 
+    assert office.gettoken(caller=ELSEWHERE)["errcode"] == 0
+
+
+def test_callers_are_counted_apart(office: Office) -> None:
+    _bring_bad_secrets(office, 1999)
+
+    office.gettoken(corpsecret="wrong", caller=ELSEWHERE)
+
+    assert office.gettoken()["errcode"] == 0
     assert office.gettoken(caller=ELSEWHERE)["errcode"] == 0
 
 

@@ -1,8 +1,8 @@
 """Callers that WeCom shuts out for an hour, because they came with too many bad secrets.
 
-WeCom's operators told of 2,000 within an hour; what such a caller is answered, and at which
-calls, they did not. The strict reading: it is refused everything, as one who asks too often.
-https://developer.work.weixin.qq.com/community/article/detail?content_id=0000c80533033826589c94f6356400
+WeCom's operators told of 2,000 within an hour, in an answer of 2021 in the developers' community;
+what such a caller is answered, and at which calls, they did not. The strict reading: it is refused
+everything, as one who asks too often.
 """
 
 from __future__ import annotations

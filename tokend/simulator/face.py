@@ -194,7 +194,7 @@ async def _weighed(part: BodyPartReader) -> Upload:
 async def _send(request: web.Request, answer: bytes | File, fault: Fault) -> web.StreamResponse:
     if isinstance(answer, File):
         return await _stream(request, answer, fault)
-    if fault.drip_seconds:
+    if fault.drip_seconds and answer:
         dripping = File(content_type=_JSON, size=len(answer), pattern=answer)
         return await _stream(request, dripping, fault)
     return web.Response(body=answer, status=fault.status, headers=_headers(_JSON, fault))

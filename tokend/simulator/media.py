@@ -30,8 +30,8 @@ class File:
     pattern: bytes = PATTERN
 
     def pieces(self) -> Iterator[bytes]:
-        piece = self.pattern * max(1, _PIECE // (len(self.pattern) or 1))
-        for start in range(0, self.size, len(piece) or 1):
+        piece = self.pattern * max(1, _PIECE // len(self.pattern))
+        for start in range(0, self.size, len(piece)):
             yield piece[: self.size - start]
 
 
