@@ -1,4 +1,4 @@
-"""One app, with WeChat's rules and a clock moved by hand."""
+"""One app, with WeChat's rules and a clock moved by hand; or WeChat's rules alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kit.scene import Scene
+from kit.town import Town
 
 if TYPE_CHECKING:
     from kit.clock import ManualClock
+    from kit.town import Fetch
 
 
 @pytest.fixture(params=["stable_token", "token"])
@@ -25,3 +27,15 @@ def stable(clock: ManualClock) -> Scene:
 @pytest.fixture
 def classic(clock: ManualClock) -> Scene:
     return Scene(clock, method="token")
+
+
+@pytest.fixture
+def town() -> Town:
+    return Town()
+
+
+@pytest.fixture(params=["classic", "stable"])
+def fetch(town: Town, request: pytest.FixtureRequest) -> Fetch:
+    """Either way to a token; what holds for both is tested for both."""
+    found: Fetch = getattr(town, request.param)
+    return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from kit.office import CORPID, SALES, SECRETS, corp
 
 from tokend.simulator.account import Account
 from tokend.simulator.face import make_app
@@ -28,6 +29,14 @@ SECRET = "canary-app-secret"
 GOOD = {"grant_type": "client_credential", "appid": APPID, "secret": SECRET}
 BUSY = {"errcode": -1, "errmsg": "system error"}
 A_MOMENT = 0.02
+PATHS = {
+    "getticket": ("GET", "/cgi-bin/ticket/getticket"),
+    "ticket_get": ("GET", "/cgi-bin/ticket/get"),
+    "custom_send": ("POST", "/cgi-bin/message/custom/send"),
+    "media_upload": ("POST", "/cgi-bin/media/upload"),
+    "media_get": ("GET", "/cgi-bin/media/get"),
+    "getwxacodeunlimit": ("POST", "/wxa/getwxacodeunlimit"),
+}
 
 
 class Server:
@@ -41,6 +50,14 @@ class Server:
     async def token(self) -> ClientResponse:
         return await self.http.get("/cgi-bin/token", params=GOOD, allow_redirects=False)
 
+    async def gettoken(self) -> ClientResponse:
+        query = {"corpid": CORPID, "corpsecret": SECRETS[SALES]}
+        return await self.http.get("/cgi-bin/gettoken", params=query)
+
+    async def is_valid(self, value: str) -> bool:
+        response = await self.http.get("/simulator/valid", params={"token": value})
+        return (await response.json())["valid"]
+
     async def stable(self, **form: Any) -> ClientResponse:
         return await self.http.post("/cgi-bin/stable_token", json={**GOOD, **form})
 
@@ -51,7 +68,7 @@ class Server:
 @pytest.fixture
 async def server(aiohttp_client: AiohttpClient, clock: ManualClock) -> Server:
     account = Account(appid=APPID, secret=SECRET, random=Random(1))
-    world, weather = World([account], Random(2)), Weather()
+    world, weather = World([account], Random(2), [corp()]), Weather()
     client = await aiohttp_client(make_app(world, weather, clock))
     return Server(client, world, weather)
 
@@ -96,6 +113,19 @@ async def test_a_token_opens_business_calls_and_tickets(server: Server) -> None:
     assert "ticket" in await ticket.json()
 
 
+async def test_an_agents_token_opens_business_calls_and_tickets(server: Server) -> None:
+    token = (await (await server.gettoken()).json())["access_token"]
+
+    query = {"access_token": token, "type": "agent_config"}
+    addresses = await server.http.get("/cgi-bin/get_api_domain_ip", params=query)
+    of_corp = await server.http.get("/cgi-bin/get_jsapi_ticket", params=query)
+    of_agent = await server.http.get("/cgi-bin/ticket/get", params=query)
+
+    assert "ip_list" in await addresses.json()
+    for response in (of_corp, of_agent):
+        assert await server.is_valid((await response.json())["ticket"])
+
+
 @pytest.mark.parametrize(
     ("path", "errcode"),
     [
@@ -103,6 +133,9 @@ async def test_a_token_opens_business_calls_and_tickets(server: Server) -> None:
         pytest.param("/cgi-bin/stable_token", 43002, id="stable_token by GET"),
         pytest.param("/cgi-bin/ticket/getticket", 41001, id="getticket"),
         pytest.param("/cgi-bin/get_api_domain_ip", 41001, id="get_api_domain_ip"),
+        pytest.param("/cgi-bin/gettoken", 41004, id="gettoken"),
+        pytest.param("/cgi-bin/get_jsapi_ticket", 41001, id="get_jsapi_ticket"),
+        pytest.param("/cgi-bin/ticket/get", 41001, id="ticket/get"),
     ],
 )
 async def test_errors_are_answers_of_status_200(server: Server, path: str, errcode: int) -> None:
@@ -339,9 +372,9 @@ async def test_a_standing_fault_of_one_endpoint_spares_the_others(server: Server
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_every_endpoint_has_weather(server: Server, endpoint: str) -> None:
     server.weather.standing = Fault(endpoint=endpoint, status=503)
-    paths = {"getticket": "ticket/getticket"}
+    method, path = PATHS.get(endpoint, ("GET", f"/cgi-bin/{endpoint}"))
 
-    response = await server.http.get(f"/cgi-bin/{paths.get(endpoint, endpoint)}")
+    response = await server.http.request(method, path)
 
     assert response.status == 503
 
@@ -482,10 +515,26 @@ async def test_others_rotate_over_http(server: Server) -> None:
     assert await valid.json() == {"valid": False}
 
 
+async def test_an_agents_token_is_voided_over_http(server: Server) -> None:
+    token = (await (await server.gettoken()).json())["access_token"]
+    before = await server.is_valid(token)
+
+    named = {"corpid": CORPID, "agentid": SALES}
+    response = await server.http.post("/simulator/rotate", json=named)
+
+    assert await response.json() == {"rotated": f"{CORPID}/{SALES}"}
+    assert (before, await server.is_valid(token)) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
         pytest.param({"appid": "wx"}, 404, "wx: no such account", id="unknown"),
+        pytest.param({"corpid": "ww", "agentid": SALES}, 404, "ww: no such account", id="corp"),
+        pytest.param({"corpid": CORPID, "agentid": 1}, 404, "1: no such account", id="agent"),
+        pytest.param({"corpid": CORPID}, 400, "wanted", id="no agent"),
+        pytest.param({"corpid": CORPID, "agentid": "1000002"}, 400, "wanted", id="agent as text"),
+        pytest.param({"appid": 1}, 400, "wanted", id="appid as number"),
         pytest.param({}, 400, "wanted", id="missing"),
         pytest.param([], 400, "wanted", id="no object"),
     ],

@@ -2,77 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.town import APPID, CALLER, GOOD, NOON, SECRET, Fetch, Town, after
 
 from tokend.simulator.account import Account
 from tokend.simulator.world import World
-
-NOON = datetime(2026, 11, 20, 4, 0, 0, tzinfo=UTC)  # in Beijing
-APPID = "wx0123456789abcdef"
-SECRET = "canary-app-secret"
-CALLER = "127.0.0.1"
-GOOD = {"grant_type": "client_credential", "appid": APPID, "secret": SECRET}
-
-Reply = dict[str, Any]
-Fetch = Callable[..., Reply]
-
-
-def after(seconds: float) -> datetime:
-    return NOON + timedelta(seconds=seconds)
-
-
-class Town:
-    """A world of one account."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.account = Account(appid=APPID, secret=SECRET, random=Random(1), **settings)
-        self.world = World([self.account], Random(2))
-
-    def classic(self, seconds: float = 0, *, caller: str = CALLER, **query: str) -> Reply:
-        return self.world.token({**GOOD, **query}, caller=caller, now=after(seconds))
-
-    def stable(self, seconds: float = 0, *, caller: str = CALLER, **form: Any) -> Reply:
-        body = json.dumps({**GOOD, **form}).encode()
-        return self.world.stable_token(body, caller=caller, now=after(seconds))
-
-    def forced(self, seconds: float = 0) -> Reply:
-        return self.stable(seconds, force_refresh=True)
-
-    def use(self, token: str, seconds: float = 0) -> Reply:
-        return self.world.get_api_domain_ip({"access_token": token}, now=after(seconds))
-
-    def ticket(self, token: str, seconds: float = 0, kind: str = "jsapi") -> Reply:
-        query = {"access_token": token, "type": kind}
-        return self.world.getticket(query, now=after(seconds))
-
-    def valid(self, reply: Reply, seconds: float) -> bool:
-        """Tell if the token of *reply* is good then; ledger and business call must agree."""
-        token = reply["access_token"]
-        in_ledger = self.world.is_valid(token, after(seconds))
-        assert in_ledger == ("ip_list" in self.use(token, seconds))
-        return in_ledger
-
-
-@pytest.fixture
-def town() -> Town:
-    return Town()
-
-
-@pytest.fixture(params=["classic", "stable"])
-def fetch(town: Town, request: pytest.FixtureRequest) -> Fetch:
-    """Either way to a token; what holds for both is tested for both."""
-    found: Fetch = getattr(town, request.param)
-    return found
-
 
 # Both endpoints: what they answer
 
@@ -583,68 +524,6 @@ def test_a_token_replaced_in_its_last_300_seconds_ends_as_expired(town: Town, fe
 @pytest.mark.parametrize("token", ["made-up", "92_" + "x" * 133])
 def test_a_token_that_nobody_ever_got_is_called_not_latest(town: Town, token: str) -> None:
     assert town.use(token)["errcode"] == 40001
-
-
-# Tickets
-
-
-@pytest.mark.parametrize("kind", ["jsapi", "wx_card"])
-def test_a_good_token_opens_tickets(town: Town, fetch: Fetch, kind: str) -> None:
-    token = fetch()["access_token"]
-
-    reply = town.ticket(token, kind=kind)
-
-    assert town.world.is_valid(reply.pop("ticket"), NOON)
-    assert reply == {"errcode": 0, "errmsg": "ok", "expires_in": 7200}
-
-
-@pytest.mark.parametrize("kind", ["", "cards"])
-def test_other_types_of_ticket_are_refused(town: Town, kind: str) -> None:
-    token = town.classic()["access_token"]
-
-    assert town.ticket(token, kind=kind)["errcode"] == 40097
-
-
-@pytest.mark.parametrize(
-    ("token", "errcode"),
-    [
-        pytest.param("", 41001, id="missing"),
-        pytest.param("made-up", 40001, id="unknown"),
-    ],
-)
-def test_bad_tokens_open_no_tickets(town: Town, token: str, errcode: int) -> None:
-    assert town.ticket(token)["errcode"] == errcode
-
-
-def test_an_expired_token_opens_no_tickets(town: Town) -> None:
-    token = town.classic()["access_token"]
-
-    assert town.ticket(token, 7200)["errcode"] == 42001
-
-
-def test_a_ticket_outlives_the_token_it_was_got_with(town: Town) -> None:
-    token = town.classic()["access_token"]
-
-    ticket = town.ticket(token, 7000)["ticket"]
-
-    assert town.world.is_valid(ticket, after(7000 + 7199))
-    assert not town.world.is_valid(ticket, after(7000 + 7200))
-
-
-def test_kinds_of_tickets_do_not_supersede_each_other(town: Town) -> None:
-    token = town.classic()["access_token"]
-    jsapi = town.ticket(token)["ticket"]
-
-    for seconds in (1, 2, 3):
-        town.ticket(token, seconds, kind="wx_card")
-
-    assert town.world.is_valid(jsapi, after(4))
-
-
-def test_a_ticket_is_no_token(town: Town) -> None:
-    ticket = town.ticket(town.classic()["access_token"])["ticket"]
-
-    assert town.use(ticket)["errcode"] == 40001
 
 
 # The ledger, and what others do

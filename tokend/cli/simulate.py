@@ -14,6 +14,7 @@ from tokend import logs
 from tokend.cli.failure import Failure
 from tokend.clock import Clock, SystemClock
 from tokend.simulator.account import Account
+from tokend.simulator.corp import Agent, Corp
 from tokend.simulator.face import make_app
 from tokend.simulator.weather import Weather
 from tokend.simulator.world import World
@@ -21,9 +22,13 @@ from tokend.simulator.world import World
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-# The one account of the simulator. There is nothing to protect, so its secret is no secret.
+# The one account of the simulator, and the one agent of its one corp. There is nothing to protect,
+# so their secrets are no secrets.
 APPID = "wx0123456789abcdef"
 APP_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105, see above
+CORPID = "ww0123456789abcdef"
+AGENTID = 1000002
+AGENT_SECRET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"  # noqa: S105, see above
 
 
 def speed_option(default: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -49,7 +54,8 @@ def speed_option(default: float) -> Callable[[Callable[..., None]], Callable[...
 def simulate(port: int, token_length: int, speed: float) -> None:
     """Stand in for WeChat on loopback: its rules, its quotas, its errors.
 
-    It knows one account. Under /simulator/ it can be told to misbehave.
+    It knows one account, and one corp of WeCom with one agent. Under /simulator/ it can be told to
+    misbehave.
     """
     logs.configure("warning")
     asyncio.run(_simulate(port, token_length, speed))
@@ -60,6 +66,8 @@ async def _simulate(port: int, token_length: int, speed: float) -> None:
         click.echo(
             f"WeChat is simulated at {url}, with the account\n"
             f"  appid  {APPID}\n  secret {APP_SECRET}\n"
+            f"and WeCom, with the agent\n"
+            f"  corpid {CORPID}\n  agent  {AGENTID}\n  secret {AGENT_SECRET}\n"
             f"Try: curl '{url}/cgi-bin/token?grant_type=client_credential"
             f"&appid={APPID}&secret={APP_SECRET}'",
             err=True,
@@ -76,7 +84,9 @@ async def simulator(
     account = account or Account(
         appid=APPID, secret=APP_SECRET, random=names, token_length=token_length
     )
-    face = make_app(World([account], names), Weather(), clock)
+    agent = Agent(agentid=AGENTID, secret=AGENT_SECRET, random=names, token_length=token_length)
+    corp = Corp(corpid=CORPID, agents=(agent,), random=names)
+    face = make_app(World([account], names, [corp]), Weather(), clock)
     runner = web.AppRunner(face, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

@@ -1,7 +1,8 @@
-"""The lives of the tokens that one account got from one endpoint."""
+"""The lives of the tokens, or tickets, that one account got from one endpoint."""
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from random import Random
 
 # https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html
 LIFE = timedelta(seconds=7200)
 OVERLAP = timedelta(seconds=300)
+TICKET_LENGTH = 86
+
+_BASE64URL = string.ascii_letters + string.digits + "-_"
 
 
 class Verdict(Enum):
@@ -38,6 +43,9 @@ class Credential:
     def remaining(self, now: datetime) -> timedelta:
         """Life left by its own end."""
         return self.expires_at - now
+
+    def seconds_left(self, now: datetime) -> int:
+        return self.remaining(now) // timedelta(seconds=1)
 
     def verdict(self, now: datetime) -> Verdict:
         if now < self.dies_at:
@@ -73,6 +81,10 @@ class Pool:
         self._issued[born.value] = born
         return born
 
+    def void(self, now: datetime) -> None:
+        """End whatever lives, at once and before its time."""
+        self._issued = {value: each.ending(now) for value, each in self._issued.items()}
+
     def verdict(self, value: str, now: datetime) -> Verdict:
         credential = self._issued.get(value)
         return credential.verdict(now) if credential else Verdict.UNKNOWN
@@ -80,3 +92,8 @@ class Pool:
     def issued(self) -> tuple[Credential, ...]:
         """All there ever were, oldest first."""
         return tuple(self._issued.values())
+
+
+def base64url(random: Random, length: int) -> str:
+    """A value as WeChat writes them."""
+    return "".join(random.choices(_BASE64URL, k=length))

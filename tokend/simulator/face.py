@@ -1,28 +1,30 @@
-"""The world over HTTP, through its weather.
-
-Under ``/simulator/`` are the controls: a test tool. Whoever reaches them may do everything, and
-tokens go in and out, so serve this on loopback only.
-"""
+"""The world over HTTP, through its weather; under ``/simulator/`` are the controls."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Protocol
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 from multidict import CIMultiDict
 
-from tokend.simulator.weather import FAIR, read_fault
+from tokend.simulator.controls import Controls
+from tokend.simulator.media import File, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from tokend.clock import Clock
+    from tokend.simulator.media import Answer
     from tokend.simulator.weather import Fault, Weather
     from tokend.simulator.world import World
 
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 _JSON = "application/json; encoding=utf-8"
+_PIECE = 2**16
 
 
 def make_app(world: World, weather: Weather, clock: Clock) -> web.Application:
@@ -30,21 +32,23 @@ def make_app(world: World, weather: Weather, clock: Clock) -> web.Application:
     wechat, controls = WeChat(world, weather, clock), Controls(world, weather, clock)
     app = web.Application()
     app.on_shutdown.append(wechat.end_trips)
-    app.add_routes(
-        [
-            # HEAD would get a token, too, and with it end the life of another.
-            web.get("/cgi-bin/token", wechat.token, allow_head=False),
-            web.post("/cgi-bin/stable_token", wechat.stable_token),
-            web.get("/cgi-bin/stable_token", wechat.stable_token_by_get),
-            web.get("/cgi-bin/ticket/getticket", wechat.getticket, allow_head=False),
-            web.get("/cgi-bin/get_api_domain_ip", wechat.get_api_domain_ip),
-            web.get("/simulator/ledger", controls.ledger),
-            web.get("/simulator/valid", controls.valid),
-            web.post("/simulator/weather", controls.set_weather),
-            web.post("/simulator/rotate", controls.rotate),
-        ]
-    )
+    app.add_routes(wechat.routes())
+    app.add_routes(controls.routes())
     return app
+
+
+class Asked(Protocol):
+    """A call of the world whose question is all in the query."""
+
+    def __call__(self, query: Mapping[str, str], *, caller: str, now: datetime) -> Answer: ...
+
+
+class Posted(Protocol):
+    """A call of the world that comes with a body."""
+
+    def __call__(
+        self, query: Mapping[str, str], body: bytes, /, *, caller: str, now: datetime
+    ) -> Answer: ...
 
 
 class WeChat:
@@ -54,49 +58,82 @@ class WeChat:
         self._world = world
         self._weather = weather
         self._clock = clock
-        self._trips: set[asyncio.Task[dict[str, Any]]] = set()
+        self._trips: set[asyncio.Task[Answer]] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        world = self._world
+        asked: dict[str, tuple[str, Asked]] = {
+            "/cgi-bin/token": ("token", world.token),
+            "/cgi-bin/ticket/getticket": ("getticket", world.getticket),
+            "/cgi-bin/gettoken": ("gettoken", world.gettoken),
+            "/cgi-bin/get_jsapi_ticket": ("get_jsapi_ticket", world.get_jsapi_ticket),
+            "/cgi-bin/ticket/get": ("ticket_get", world.ticket_get),
+            "/cgi-bin/get_api_domain_ip": ("get_api_domain_ip", world.get_api_domain_ip),
+            "/cgi-bin/media/get": ("media_get", world.media_get),
+        }
+        posted: dict[str, tuple[str, Posted]] = {
+            "/cgi-bin/stable_token": ("stable_token", self._stable_token),
+            "/cgi-bin/message/custom/send": ("custom_send", world.custom_send),
+            "/wxa/getwxacodeunlimit": ("getwxacodeunlimit", world.getwxacodeunlimit),
+        }
+        return [
+            # HEAD would get a token, too, and with it end the life of another.
+            *(web.get(path, self._asking(*call), allow_head=False) for path, call in asked.items()),
+            *(web.post(path, self._posting(*call)) for path, call in posted.items()),
+            web.post("/cgi-bin/media/upload", self.media_upload),
+            web.get("/cgi-bin/stable_token", self.stable_token_by_get),
+        ]
 
     async def end_trips(self, _: web.Application) -> None:
         """Requests on their way end with the server."""
         for trip in self._trips:
             trip.cancel()
 
-    async def token(self, request: web.Request) -> web.StreamResponse:
-        def act(now: datetime) -> dict[str, Any]:
-            return self._world.token(request.query, caller=_caller(request), now=now)
+    def _asking(self, endpoint: str, ask: Asked) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            def act(now: datetime) -> Answer:
+                return ask(request.query, caller=_caller(request), now=now)
 
-        return await self._meet(request, "token", act)
+            return await self._meet(request, endpoint, act)
 
-    async def stable_token(self, request: web.Request) -> web.StreamResponse:
+        return handle
+
+    def _posting(self, endpoint: str, post: Posted) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if request.content_length is None:
+                return _length_required()
+            body = await request.read()
+
+            def act(now: datetime) -> Answer:
+                return post(request.query, body, caller=_caller(request), now=now)
+
+            return await self._meet(request, endpoint, act)
+
+        return handle
+
+    async def media_upload(self, request: web.Request) -> web.StreamResponse:
         if request.content_length is None:
-            # Chunked: WeChat's gateway wants a length. Many a new HTTP client met this.
-            # https://developers.weixin.qq.com/community/develop/doc/000a08cb9705a05965919300b61800
-            return web.Response(status=412)
-        body = await request.read()
+            return _length_required()
+        upload = await _uploaded(request)
 
-        def act(now: datetime) -> dict[str, Any]:
-            return self._world.stable_token(body, caller=_caller(request), now=now)
+        def act(now: datetime) -> Answer:
+            caller = _caller(request)
+            return self._world.media_upload(request.query, upload, caller=caller, now=now)
 
-        return await self._meet(request, "stable_token", act)
+        return await self._meet(request, "media_upload", act)
+
+    def _stable_token(
+        self, _: Mapping[str, str], body: bytes, *, caller: str, now: datetime
+    ) -> Answer:
+        return self._world.stable_token(body, caller=caller, now=now)
 
     async def stable_token_by_get(self, request: web.Request) -> web.StreamResponse:
         return await self._meet(
             request, "stable_token", lambda now: self._world.wrong_method(now=now)
         )
 
-    async def getticket(self, request: web.Request) -> web.StreamResponse:
-        return await self._meet(
-            request, "getticket", lambda now: self._world.getticket(request.query, now=now)
-        )
-
-    async def get_api_domain_ip(self, request: web.Request) -> web.StreamResponse:
-        def act(now: datetime) -> dict[str, Any]:
-            return self._world.get_api_domain_ip(request.query, now=now)
-
-        return await self._meet(request, "get_api_domain_ip", act)
-
     async def _meet(
-        self, request: web.Request, endpoint: str, act: Callable[[datetime], dict[str, Any]]
+        self, request: web.Request, endpoint: str, act: Callable[[datetime], Answer]
     ) -> web.StreamResponse:
         """Let the request go through the weather to the world, and the answer back."""
         fault = self._weather.strike(endpoint)
@@ -107,56 +144,11 @@ class WeChat:
         reply = await asyncio.shield(trip)
         return _cut(request) if fault.cut else await _send(request, fault.answer(reply), fault)
 
-    async def _travel(
-        self, fault: Fault, act: Callable[[datetime], dict[str, Any]]
-    ) -> dict[str, Any]:
+    async def _travel(self, fault: Fault, act: Callable[[datetime], Answer]) -> Answer:
         await asyncio.sleep(fault.delay_seconds)
         reply = act(self._clock.now()) if fault.reaches_the_world else {}
         await asyncio.sleep(fault.late_seconds)
         return reply
-
-
-class Controls:
-    """What tests ask the simulator. Nothing here counts as a call, and no fault strikes."""
-
-    def __init__(self, world: World, weather: Weather, clock: Clock) -> None:
-        self._world = world
-        self._weather = weather
-        self._clock = clock
-
-    async def ledger(self, _: web.Request) -> web.Response:
-        """Calls by appid and endpoint, business calls with a bad token, faults that struck."""
-        return web.json_response(
-            {
-                "calls": self._world.all_calls(),
-                "rejected_uses": self._world.rejected_uses,
-                "struck": self._weather.struck,
-            }
-        )
-
-    async def valid(self, request: web.Request) -> web.Response:
-        """``?token=``: whether WeChat would accept it now."""
-        token = request.query.get("token", "")
-        return web.json_response({"valid": self._world.is_valid(token, self._clock.now())})
-
-    async def set_weather(self, request: web.Request) -> web.Response:
-        """``[fault, …]`` are to come; ``{"standing": fault or null}`` stays. All or nothing."""
-        try:
-            _change(self._weather, await request.json())
-        except ValueError as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return web.json_response({"coming": len(self._weather.coming)})
-
-    async def rotate(self, request: web.Request) -> web.Response:
-        """``{"appid": …}``: somebody else gets new tokens of this account."""
-        try:
-            appid = _appid(await request.json())
-            self._world.rotate(appid, self._clock.now())
-        except ValueError as error:
-            return web.json_response({"error": str(error)}, status=400)
-        except KeyError:
-            return web.json_response({"error": f"{appid}: no such account"}, status=404)
-        return web.json_response({"rotated": appid})
 
 
 def _caller(request: web.Request) -> str:
@@ -170,31 +162,61 @@ def _cut(request: web.Request) -> web.Response:
     return web.Response()  # goes nowhere
 
 
-async def _send(request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
-    headers = CIMultiDict({"Content-Type": _JSON})
-    headers.update(fault.headers)
-    if not fault.drip_seconds:
-        return web.Response(body=body, status=fault.status, headers=headers)
+def _length_required() -> web.Response:
+    """For what comes chunked: WeChat's gateway wants a length. Many a new HTTP client met this.
+
+    https://developers.weixin.qq.com/community/develop/doc/000a08cb9705a05965919300b61800
+    """
+    return web.Response(status=412)
+
+
+async def _uploaded(request: web.Request) -> Upload | None:
+    """The file in a form, weighed and not kept."""
+    if request.content_type != "multipart/form-data":
+        return None
+    try:
+        async for part in await request.multipart():
+            if isinstance(part, BodyPartReader) and part.name == "media" and part.filename:
+                return await _weighed(part)
+    except ValueError:
+        return None  # a form whose parts cannot be told apart
+    return None
+
+
+async def _weighed(part: BodyPartReader) -> Upload:
+    digest, size = sha256(), 0
+    while piece := await part.read_chunk(_PIECE):
+        digest.update(piece)
+        size += len(piece)
+    return Upload(size=size, sha256=digest.hexdigest())
+
+
+async def _send(request: web.Request, answer: bytes | File, fault: Fault) -> web.StreamResponse:
+    if isinstance(answer, File):
+        return await _stream(request, answer, fault)
+    if fault.drip_seconds and answer:
+        dripping = File(content_type=_JSON, size=len(answer), pattern=answer)
+        return await _stream(request, dripping, fault)
+    return web.Response(body=answer, status=fault.status, headers=_headers(_JSON, fault))
+
+
+async def _stream(request: web.Request, file: File, fault: Fault) -> web.StreamResponse:
+    headers = _headers(file.content_type, fault)
     response = web.StreamResponse(status=fault.status, headers=headers)
-    response.content_length = len(body)
+    response.content_length = file.size
     await response.prepare(request)
-    for byte in body:
-        await response.write(bytes([byte]))
-        await asyncio.sleep(fault.drip_seconds)
+    for piece in file.pieces():
+        await (_drip(response, piece, fault) if fault.drip_seconds else response.write(piece))
     return response
 
 
-def _change(weather: Weather, given: object) -> None:
-    if isinstance(given, list):
-        weather.coming.extend([read_fault(each) for each in given])
-    elif isinstance(given, dict) and given.keys() == {"standing"}:
-        standing = given["standing"]
-        weather.standing = FAIR if standing is None else read_fault(standing)
-    else:
-        raise ValueError('the weather is a list of faults, or {"standing": a fault or null}')
+async def _drip(response: web.StreamResponse, piece: bytes, fault: Fault) -> None:
+    for byte in piece:
+        await response.write(bytes([byte]))
+        await asyncio.sleep(fault.drip_seconds)
 
 
-def _appid(given: object) -> str:
-    if not isinstance(given, dict) or not isinstance(given.get("appid"), str):
-        raise ValueError('wanted {"appid": "wx…"}')  # noqa: TRY004, bad input and not a bug
-    return str(given["appid"])
+def _headers(content_type: str, fault: Fault) -> CIMultiDict[str]:
+    headers = CIMultiDict({"Content-Type": content_type})
+    headers.update(fault.headers)
+    return headers

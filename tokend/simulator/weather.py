@@ -7,10 +7,26 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tokend.simulator.media import File
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENDPOINTS = ("token", "stable_token", "getticket", "get_api_domain_ip")
+    from tokend.simulator.media import Answer
+
+ENDPOINTS = (
+    "token",
+    "stable_token",
+    "getticket",
+    "gettoken",
+    "get_jsapi_ticket",
+    "ticket_get",
+    "get_api_domain_ip",
+    "custom_send",
+    "media_upload",
+    "media_get",
+    "getwxacodeunlimit",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +40,7 @@ class Fault:
     *cut*            close the connection in place of an answer
     *when*           these three take the place ``before`` the world acts: it never hears of the
                      request; or ``after``: it has acted, and nobody is told
-    *merge*          put these fields into the JSON
+    *merge*          put these fields into the JSON; a file stays as it is
     *status*, *headers*  go with the answer, whoever gave it
     *drip_seconds*   between one byte of the body and the next
 
@@ -48,11 +64,13 @@ class Fault:
         takes_its_place = self.cut or self.reply is not None or self.body is not None
         return self.when == "after" or not takes_its_place
 
-    def answer(self, reply: dict[str, Any]) -> bytes:
+    def answer(self, reply: Answer) -> bytes | File:
         """The body to send where the world answers *reply*."""
         if self.body is not None:
             return self.body
         given = reply if self.reply is None else self.reply
+        if isinstance(given, File):
+            return given
         return json.dumps({**given, **self.merge}).encode()
 
 
