@@ -163,7 +163,7 @@ def _build_once(folder: Path, build: Callable[[], None], pins: bytes) -> None:
 def _installed(program: str) -> str:
     path = shutil.which(program)
     if path is None:
-        raise RuntimeError(f"{program} is not on the PATH: install Node.js 20 or newer, with npm")
+        raise RuntimeError(f"{program} is not on the PATH: install Node.js 18 or newer, with npm")
     return path
 
 
