@@ -52,6 +52,10 @@ class Asking:
         """Tell if there is a call that gives everybody the same token and ends no token's life."""
         return self._source.is_idempotent
 
+    async def prepare(self) -> None:
+        """See to what asking takes, before a lease is taken."""
+        await self._source.prepare()
+
     async def current(self, right: Right) -> Token:
         """The token there is; the next one where its time has come, or asking is never free."""
         right.was_costly = right.was_costly or not self.is_free

@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 Issue: TypeAlias = Callable[[], Awaitable[Issued]]
 
 
+async def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Two ways to be issued a credential, both raising only ``UpstreamError``.
 
     *current* gives the one there is, or the next when its time has come; *new* always gives
     another one and ends the life of the one before. One function for both: asking is never free.
+    *prepare* is awaited before either, while no lease runs out.
     """
 
     current: Issue
     new: Issue
+    prepare: Callable[[], Awaitable[None]] = _nothing
 
     @property
     def is_idempotent(self) -> bool:

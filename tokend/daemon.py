@@ -18,7 +18,11 @@ import structlog
 
 from tokend import logs, tasks
 from tokend.api.access import Access
+from tokend.api.callers import Callers
+from tokend.api.facade import Facade
+from tokend.api.handles import Handles
 from tokend.api.listeners import UnixSocket, serving
+from tokend.api.owners import Owners
 from tokend.api.routes import make_app
 from tokend.errors import StoreError
 from tokend.findings import Verdict
@@ -29,15 +33,17 @@ from tokend.schedule import Schedule
 from tokend.store.opening import open_store
 from tokend.summary import summary
 from tokend.systemd import Systemd
-from tokend.wechat.transport import open_transport
+from tokend.upstreams import open_transports
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 
     from tokend.clock import Clock
     from tokend.config import Config
     from tokend.contracts import Store
     from tokend.flight import Outcome, Spawn
+    from tokend.keeper import Keeper
+    from tokend.model import Platform
     from tokend.wechat.transport import Transport
 
 log = structlog.get_logger()
@@ -53,19 +59,14 @@ def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
     return open_store(config.store.url, clock, config.store_login)
 
 
-def _transport(config: Config) -> AbstractAsyncContextManager[Transport]:
-    settings = config.wechat
-    return open_transport(
-        (settings.url, *settings.fallback_urls), deadline=settings.timeout, proxy=settings.proxy
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edges:
     """How the store and WeChat are reached. Tests put their faults in between."""
 
     store: Callable[[Config, Clock], AbstractAsyncContextManager[Store]] = _store
-    transport: Callable[[Config], AbstractAsyncContextManager[Transport]] = _transport
+    transports: Callable[[Config], AbstractAsyncContextManager[Mapping[Platform, Transport]]] = (
+        open_transports
+    )
 
 
 async def serve(
@@ -88,7 +89,7 @@ async def serve(
         signals = stack.enter_context(_signalled())
         store = await stack.enter_async_context(edges.store(config, clock))
         await _examine(store)
-        transport = await stack.enter_async_context(edges.transport(config))
+        transports = await stack.enter_async_context(edges.transports(config))
         spawn = await stack.enter_async_context(_flights())
 
         def tell() -> None:
@@ -111,11 +112,17 @@ async def serve(
                     tell()
 
         schedule = Schedule(clock, on_watch=tell)
+        owners = Owners()
+
+        def planned(keeper: Keeper) -> None:
+            schedule.plan(keeper)
+            owners.learn(keeper)
+
         fleet = Fleet(
             store=store,
-            transport=transport,
+            transports=transports,
             terms=config.terms,
-            schedule=schedule,
+            on_plan=planned,
             spawn=spawn,
             clock=clock,
         )
@@ -128,6 +135,8 @@ async def serve(
             logs.set_level(new.log.level)
 
         reload = Reload(config, read=read or (lambda: config), apply=apply, reloading=reloading)
+        handles = Handles(fleet.secret_of, clock)
+        callers = Callers(fleet.keepers, fleet.records, access, owners=owners, handles=handles)
         urls = await stack.enter_async_context(
             serving(
                 make_app(
@@ -136,6 +145,7 @@ async def serve(
                     clock,
                     follower=follower,
                     configuration=reload,
+                    shaped=Facade(fleet.keepers, callers, handles, follower=follower),
                 ),
                 addresses=config.server.listen,
                 unix=_unix(config),

@@ -20,6 +20,7 @@
         ├── UpstreamUnclear          the network: WeChat was asked, its answer is not known
         └── UpstreamRefused          by errcode; the operator, unless a subclass says otherwise
             ├── UpstreamBusy             time: seconds
+            ├── TokenRejected            time: the access_token that a ticket was asked for with
             ├── MinuteQuotaReached       time: the next minute
             ├── DayQuotaReached          time: the next day
             ├── AdministratorAsked       the account's administrator, who was sent a message
@@ -132,6 +133,10 @@ class UpstreamRefused(UpstreamError):
 
 class UpstreamBusy(UpstreamRefused):
     """-1: the system is busy."""
+
+
+class TokenRejected(UpstreamRefused):
+    """40001, 40014 or 42001, where asked with an access_token: that one is dead."""
 
 
 class MinuteQuotaReached(UpstreamRefused):

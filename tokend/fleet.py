@@ -9,45 +9,49 @@ from tokend.breaker import APP_LIMITS, Breaker, process_limits
 from tokend.budget import Budget
 from tokend.contracts import Source
 from tokend.keeper import Keeper
-from tokend.model import Issued, TokenKey
+from tokend.model import ACCESS_TOKEN, Issued
 from tokend.refresher import Refresher
+from tokend.ticket import TicketSource
 from tokend.wechat import recipes
-from tokend.wechat.replies import read_issued
+from tokend.wechat.replies import read_token
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tokend.clock import Clock
-    from tokend.config import AppConfig
+    from tokend.config import AppConfig, KeyConfig
     from tokend.contracts import Store
     from tokend.flight import Spawn
-    from tokend.model import App
-    from tokend.schedule import Schedule
+    from tokend.model import App, Platform, Secret
     from tokend.terms import Terms
     from tokend.wechat.transport import Transport
 
 
 class Fleet:
-    """*keepers* by key (``shop/access_token``), and *records* by the key's name in the store."""
+    """*keepers* by key (``shop/access_token``), and *records* by the key's name in the store.
+
+    *on_plan* hears of every keeper that may have another token, or another plan.
+    """
 
     def __init__(
         self,
         *,
         store: Store,
-        transport: Transport,
+        transports: Mapping[Platform, Transport],
         terms: Terms,
-        schedule: Schedule,
+        on_plan: Callable[[Keeper], None],
         spawn: Spawn,
         clock: Clock,
     ) -> None:
         self.keepers: dict[str, Keeper] = {}
         self.records: dict[str, Keeper] = {}
-        self._apps: dict[str, AppConfig] = {}
+        self._configs: dict[str, KeyConfig] = {}
+        self._secrets: dict[str, Secret] = {}
         self._breaker = Breaker("tokend", process_limits(0), clock)
         self._store = store
-        self._transport = transport
+        self._transports = transports
         self._terms = terms
-        self._schedule = schedule
+        self._on_plan = on_plan
         self._spawn = spawn
         self._clock = clock
 
@@ -56,63 +60,75 @@ class Fleet:
 
         A refresh under way ends as it began; the next one goes by the new configuration.
         """
-        self._breaker.limit(process_limits(len(apps)))
-        wanted = {str(_key(config.app)): config for config in apps.values()}
-        for name in self._apps.keys() - wanted.keys():
-            self._remove(name)
-        for name, config in wanted.items():
-            before = self._apps.get(name)
-            if before is not None and before.app.appid != config.app.appid:
+        wanted = {str(config.key): config for app in apps.values() for config in app.keys}
+        self._breaker.limit(process_limits(len(wanted)))
+        for name, before in tuple(self._configs.items()):
+            if name not in wanted or wanted[name].key != before.key:
                 self._remove(name)
-                before = None
-            if before is None:
-                self._add(name, config)
-            elif before != config:
+        for name, config in wanted.items():
+            if name not in self._configs:
+                self._add(config)
+            elif self._configs[name] != config:
                 self.keepers[name].reconfigure(self._refresher(config), config.pace)
-        self._apps = wanted
+        self._configs = wanted
+        self._secrets = {config.app.appid: config.app.secret for config in apps.values()}
 
-    def _add(self, name: str, config: AppConfig) -> None:
-        key = _key(config.app)
+    def secret_of(self, appid: str) -> Secret | None:
+        """The AppSecret of an app that is configured now."""
+        return self._secrets.get(appid)
+
+    def _add(self, config: KeyConfig) -> None:
         keeper = Keeper(
-            key,
+            config.key,
             self._refresher(config),
-            Budget(key, self._store, self._terms, self._clock),
+            Budget(config.key, self._store, self._terms, self._clock),
             pace=config.pace,
             clock=self._clock,
             spawn=self._spawn,
-            on_plan=self._schedule.plan,
+            on_plan=self._on_plan,
         )
-        self.keepers[name] = self.records[key.record] = keeper
-        self._schedule.plan(keeper)
+        self.keepers[str(config.key)] = self.records[config.key.record] = keeper
+        self._on_plan(keeper)
 
     def _remove(self, name: str) -> None:
+        del self._configs[name]
         keeper = self.keepers.pop(name)
         keeper.retire()
         if self.records[keeper.key.record] is keeper:
             del self.records[keeper.key.record]
 
-    def _refresher(self, config: AppConfig) -> Refresher:
+    def _refresher(self, config: KeyConfig) -> Refresher:
         return Refresher(
-            _key(config.app),
-            source(recipes.ACCESS_TOKEN[config.method], config.app, self._transport),
+            config.key,
+            self._source(config),
             self._store,
             terms=self._terms,
-            breakers=[Breaker(config.app.name, APP_LIMITS, self._clock), self._breaker],
+            breakers=[Breaker(str(config.key), APP_LIMITS, self._clock), self._breaker],
             clock=self._clock,
         )
 
+    def _source(self, config: KeyConfig) -> Source:
+        app = config.app
+        transport = self._transports[app.platform]
+        if config.key.kind == ACCESS_TOKEN:
+            return token_source(recipes.ACCESS_TOKENS[config.method], app, transport)
+        tickets = TicketSource(
+            recipes.TICKETS[app.platform][config.key.kind],
+            app,
+            transport,
+            self.keepers[f"{app.name}/{ACCESS_TOKEN}"],
+        )
+        issue = tickets.issue
+        return Source(current=issue, new=issue, prepare=tickets.prepare)
 
-def source(recipe: recipes.Recipe, app: App, transport: Transport) -> Source:
-    """How this app's credential is got, as the core wants to know it."""
-    current = partial(_issue, recipe.current, recipe.field, app, transport)
+
+def token_source(recipe: recipes.Recipe, app: App, transport: Transport) -> Source:
+    """How this app's access_token is got, as the core wants to know it."""
+    current = partial(_issue, recipe.current, app, transport)
     if recipe.new is recipe.current:
         return Source(current=current, new=current)
-    return Source(current=current, new=partial(_issue, recipe.new, recipe.field, app, transport))
+    return Source(current=current, new=partial(_issue, recipe.new, app, transport))
 
 
-async def _issue(ask: recipes.Ask, field: str, app: App, transport: Transport) -> Issued:
-    return read_issued(await transport.send(ask(app)), field=field, app=app)
-
-
-def _key(app: App) -> TokenKey:
-    return TokenKey(app=app.name, appid=app.appid, kind="access_token")
+async def _issue(ask: recipes.Ask, app: App, transport: Transport) -> Issued:
+    return read_token(await transport.send(ask(app)), app)

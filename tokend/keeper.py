@@ -44,6 +44,7 @@ log = structlog.get_logger()
 Work: TypeAlias = "Callable[[], Awaitable[Token]]"
 
 _WAITERS = 1000
+_CHECK_PAUSE = timedelta(seconds=10)
 _NO_TIME = timedelta(0)
 _SECOND = timedelta(seconds=1)
 
@@ -51,7 +52,7 @@ _SECOND = timedelta(seconds=1)
 class Keeper:
     """Keeps the token of one key.
 
-    *spawn* starts a task and owns it; *on_plan* is told whenever ``next_at`` has changed.
+    *spawn* starts a task and owns it; *on_plan* is told whenever ``next_at`` may have changed.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Keeper:
         self._clock = clock
         self._spawn = spawn
         self._on_plan = on_plan
+        self._checked_at = clock.now() - _CHECK_PAUSE
         self._plan = Plan(pace, clock.now(), draw)
         self._kept = Kept(key, self._plan, clock)
         self._budget = budget
@@ -90,7 +92,7 @@ class Keeper:
         if missing and self._flight and self._waiters < _WAITERS:
             self._waiters += 1
             try:
-                await asyncio.wait([self._flight.task], timeout=patience.total_seconds())
+                await self.settled(patience)
             finally:
                 self._waiters -= 1
         return self.current()
@@ -158,6 +160,26 @@ class Keeper:
             flight = self._flight or self._launch_request(token, rejected)
             await flight.landed()
         return Replaced(answer=self.current(), refreshed=True)
+
+    async def check(self, patience: timedelta) -> None:
+        """Somebody may have met a rejection, and does not say so: compare the token with WeChat's,
+        where that is free, and not too often. Never raises.
+        """
+        now = self._clock.now()
+        if self._flight is None and self._may_check(now):
+            self._checked_at = now
+            self._launch(Purpose.CONFIRM, self._planned(Purpose.CONFIRM))
+        await self.settled(patience)
+
+    def _may_check(self, now: datetime) -> bool:
+        is_worth_it = self._kept.usable() is not None and self._refresher.is_free
+        is_time = now - self._checked_at >= _CHECK_PAUSE and not self._plan.wait_for_report(now)
+        return is_worth_it and is_time
+
+    async def settled(self, patience: timedelta) -> None:
+        """Return when no refresh is under way, or the *patience* is over."""
+        if self._flight:
+            await asyncio.wait([self._flight.task], timeout=patience.total_seconds())
 
     async def notice(self) -> bool:
         """The record may have changed, or be lost: take a newer token, plan to restore ours.

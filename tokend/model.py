@@ -53,13 +53,28 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+class Platform(StrEnum):
+    """Whose rules an account is under, and which host it asks."""
+
+    OFFICIAL = "official"
+    WECOM = "wecom"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One WeChat account: the name it is configured under, its appid, its AppSecret."""
+    """One WeChat account: the name it is configured under, its appid, its AppSecret.
+
+    An app of WeCom is an agent of a corp, and has ``corpid/agentid`` for an appid.
+    """
 
     name: str
     appid: str
     secret: Secret
+    platform: Platform = Platform.OFFICIAL
+
+
+# The kind that every app has, and all others are asked for with.
+ACCESS_TOKEN = "access_token"  # noqa: S105, its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +92,11 @@ class TokenKey:
     def record(self) -> str:
         """The key's name in a store: by appid, because nodes may call one account differently."""
         return f"{self.appid}/{self.kind}"
+
+    @property
+    def field(self) -> str:
+        """What WeChat calls the value where it gives it."""
+        return "access_token" if self.kind == ACCESS_TOKEN else "ticket"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,16 +223,24 @@ class Permission(StrEnum):
     FORCE = "force"
     STATUS = "status"
     RELOAD = "reload"
+    SIGN = "sign"
+    CALL = "call"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A program with a key of its own. *apps* None means every app."""
+    """A program with a key of its own. *apps* None means every app.
+
+    One that never *sees_tokens* gets handles instead, good for forwarding alone; of what it may
+    have forwarded, only these *paths*, if there are any.
+    """
 
     name: str
     key_sha256: str
     apps: frozenset[str] | None
     can: frozenset[Permission]
+    sees_tokens: bool = True
+    paths: tuple[str, ...] = ()
 
     def may(self, permission: Permission, app: str) -> bool:
         return permission in self.can and (self.apps is None or app in self.apps)

@@ -5,7 +5,7 @@ Pure arithmetic: *now* and chance (*draw*, 0 to 1) are parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from tokend.errors import (
     MinuteQuotaReached,
     StoreError,
     TokendError,
+    TokenRejected,
     UpstreamBusy,
     UpstreamRefused,
     UpstreamUnclear,
@@ -111,8 +112,34 @@ def classic_pace(ahead: timedelta, terms: Terms) -> Pace:
     )
 
 
-# By the configured method.
-PACES = {"stable_token": stable_pace, "token": classic_pace}
+def wecom_pace(_: timedelta, terms: Terms) -> Pace:
+    """For WeCom, which gives the same token until that has ended, and then the next one.
+
+    https://developer.work.weixin.qq.com/document/path/91039
+    """
+    return replace(
+        stable_pace(timedelta(seconds=1), terms),
+        jitter_from=NO_TIME,
+        jitter_to=NO_TIME,
+        cap=timedelta(seconds=5),
+        reconcile=NO_TIME,
+    )
+
+
+def ticket_pace(ahead: timedelta, terms: Terms) -> Pace:
+    """For tickets: due after the access_token that they are asked for with. Whether a ticket ends
+    the life of the one before is not told, so they are asked for as rarely as classic tokens.
+    """
+    return replace(
+        classic_pace(ahead, terms),
+        jitter_from=timedelta(seconds=45),
+        jitter_to=timedelta(seconds=75),
+        cap=timedelta(seconds=15),
+    )
+
+
+# By the method.
+PACES = {"stable_token": stable_pace, "token": classic_pace, "gettoken": wecom_pace}
 
 
 def due_at(token: Token, pace: Pace, *, draw: float) -> datetime:
@@ -180,6 +207,7 @@ LEASE_POLL = Backoff(first=0.25 * _SECONDS, cap=2 * _SECONDS, early=0.5, late=0.
 # https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html (errcodes)
 _BACKOFFS: tuple[tuple[type[TokendError], Backoff], ...] = (
     (LeaseBusy, LEASE_POLL),
+    (TokenRejected, Backoff(first=_SECONDS, cap=60 * _SECONDS, early=0.5)),
     (BreakerOpen, Backoff(first=60 * _SECONDS, cap=60 * _SECONDS, late=0.25)),
     # That the store is back is noticed sooner than this.
     (StoreError, Backoff(first=10 * _SECONDS, cap=60 * _SECONDS, early=0.2)),
@@ -223,7 +251,9 @@ def forbids_reports(error: TokendError | None) -> bool:
     WeChat has said no: another call would be refused as well, count against a quota,
     or, while the administrator is being asked, pester a person.
     """
-    return isinstance(error, UpstreamRefused) and not isinstance(error, UpstreamBusy)
+    return isinstance(error, UpstreamRefused) and not isinstance(
+        error, UpstreamBusy | TokenRejected
+    )
 
 
 def forbids_force(error: TokendError | None) -> bool:

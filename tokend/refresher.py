@@ -94,6 +94,11 @@ class Refresher:
 
     # What can be asked of it
 
+    @property
+    def is_free(self) -> bool:
+        """Tell if WeChat can be asked for the current token without harm."""
+        return self._asking.is_free
+
     def saw(self, token: Token | None) -> None:
         """Leases will have greater fences than *token*, even should the store forget it."""
         if token is not None:
@@ -171,15 +176,17 @@ class Refresher:
             if saved is not None:
                 await self._release(lease)
                 return saved
-        return await self._under_lease(wanted, ask)
+        return await self._under_lease(wanted, ask, prepared=True)
 
     # The steps
 
-    async def _under_lease(self, wanted: Wanted, ask: _Ask) -> Token:
+    async def _under_lease(self, wanted: Wanted, ask: _Ask, *, prepared: bool = False) -> Token:
         for tries in count(1):
             found = await self.look()
             if found is not None and not wanted(found):
                 return found
+            if not prepared:
+                await self._asking.prepare()
             try:
                 return await self._with_lease(await self._acquire(), wanted, ask)
             except LeaseBusy as error:

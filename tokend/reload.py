@@ -23,6 +23,8 @@ _FIXED: dict[str, Callable[[Config], object]] = {
     "server": lambda config: config.server,
     "store": lambda config: (config.store, config.store_login),
     "wechat": lambda config: config.wechat,
+    "wecom": lambda config: config.wecom,
+    "forward": lambda config: config.forward,
     "refresh": lambda config: config.terms,
 }
 

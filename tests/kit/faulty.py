@@ -89,11 +89,14 @@ def edges(failpoint: Failpoint) -> daemon.Edges:
             yield Around(inner, failpoint, _STORE)
 
     @asynccontextmanager
-    async def transport(settings):
-        async with sound.transport(settings) as inner:
-            yield Around(inner, failpoint, _TRANSPORT)
+    async def transports(settings):
+        async with sound.transports(settings) as inner:
+            yield {
+                platform: Around(transport, failpoint, _TRANSPORT)
+                for platform, transport in inner.items()
+            }
 
-    return daemon.Edges(store=store, transport=transport)
+    return daemon.Edges(store=store, transports=transports)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from kit.clock import settle
 from tokend.breaker import APP_LIMITS, Breaker
 from tokend.budget import Budget
 from tokend.errors import UpstreamUnclear, UpstreamUnreachable
-from tokend.fleet import source
+from tokend.fleet import token_source
 from tokend.keeper import Keeper
 from tokend.model import App, Secret, TokenKey
 from tokend.policy import PACES
@@ -144,7 +144,7 @@ class Scene:
     def refresher(self, store: LocalStore) -> Refresher:
         return Refresher(
             KEY,
-            source(recipes.ACCESS_TOKEN[self.method], APP, self.wechat),
+            token_source(recipes.ACCESS_TOKENS[self.method], APP, self.wechat),
             store,
             terms=self.terms,
             breakers=[Breaker("shop", APP_LIMITS, self.clock)],

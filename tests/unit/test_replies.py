@@ -21,7 +21,7 @@ from tokend.errors import (
     UpstreamUnclear,
 )
 from tokend.model import App, Issued, Secret
-from tokend.wechat.replies import read_issued
+from tokend.wechat.replies import read_token
 
 APP = App(name="shop", appid="wx0123456789abcdef", secret=Secret("canary-app-secret"))
 GOOD = {"access_token": "92_good", "expires_in": 7200}
@@ -29,7 +29,7 @@ GOOD = {"access_token": "92_good", "expires_in": 7200}
 
 def read(content: object) -> Issued:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return read_issued(body, field="access_token", app=APP)
+    return read_token(body, APP)
 
 
 def test_a_good_answer_is_a_value_and_a_lifetime() -> None:

@@ -46,15 +46,34 @@ class Access:
 
     def client(self, request: web.Request) -> Client:
         """The caller. Raises ``Unauthorized``."""
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        return self.holder(request, key.strip() if scheme.lower() == "bearer" else "")
+
+    def holder(self, request: web.Request, key: str) -> Client:
+        """Whoever has *key*, where one is asked for. Raises ``Unauthorized``."""
         if _is_unix(request):
             return _OPERATOR
         if not self._clients:
             return _ANYONE
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
-        if scheme.lower() != "bearer" or digest not in self._clients:
+        client = self.known(key)
+        if client is None:
             raise Unauthorized("no client key, or one that tokend does not know")
-        return self._clients[digest]
+        return client
+
+    def known(self, key: str) -> Client | None:
+        """The client with this key."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._clients.get(digest)
+
+    def named(self, name: str) -> Client | None:
+        """The client of this name, as it is configured now."""
+        return next((client for client in self._clients.values() if client.name == name), None)
+
+    def anybody(self, request: web.Request) -> Iterable[Client]:
+        """Everybody whom *request* may come from, as long as nothing in it says more."""
+        if _is_unix(request):
+            return [_OPERATOR]
+        return self._clients.values() or [_ANYONE]
 
     def refuse_browsers(self, request: web.Request) -> None:
         """A web page must not reach tokend through somebody's browser on this host.

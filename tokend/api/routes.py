@@ -12,6 +12,7 @@ from aiohttp import web
 from tokend.api import wire
 from tokend.api.access import require
 from tokend.api.problems import problems
+from tokend.api.signature import signed
 from tokend.errors import Forbidden, NotReady, RefreshLimited, UnknownKey
 from tokend.model import Permission, State
 
@@ -46,6 +47,12 @@ class Configuration(Protocol):
         """Put in force what the file says. Raises ``ConfigError``."""
 
 
+class Shaped(Protocol):
+    """Routes in WeChat's shape."""
+
+    def add_to(self, router: web.UrlDispatcher) -> None: ...
+
+
 def make_app(
     keepers: Mapping[str, Keeper],
     access: Access,
@@ -53,8 +60,9 @@ def make_app(
     *,
     follower: Follower,
     configuration: Configuration,
+    shaped: Shaped,
 ) -> web.Application:
-    """The API over *keepers*, by their keys (``shop/access_token``)."""
+    """The API over *keepers*, by their keys (``shop/access_token``); *shaped* adds WeChat's own."""
     routes = Routes(keepers, access, clock, follower=follower, configuration=configuration)
     app = web.Application(
         middlewares=[problems, routes.refuse_browsers], client_max_size=wire.LONGEST_BODY
@@ -62,10 +70,12 @@ def make_app(
     app.router.add_get("/v1/apps", routes.status)
     app.router.add_get("/v1/apps/{app}/{kind}", routes.token)
     app.router.add_post("/v1/apps/{app}/{kind}/refresh", routes.refresh)
+    app.router.add_post("/v1/apps/{app}/jsapi_signature", routes.jsapi_signature)
     app.router.add_post("/v1/reload", routes.reload)
     app.router.add_get("/healthz", routes.healthz)
     app.router.add_get("/readyz", routes.readyz)
     app.on_shutdown.append(routes.end_polls)
+    shaped.add_to(app.router)
     return app
 
 
@@ -96,7 +106,10 @@ class Routes:
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
-        keeper = self._keeper(request, Permission.READ)
+        client = self._access.client(request)
+        keeper = self._allowed(client, request, Permission.READ)
+        if not client.sees_tokens:
+            raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
         await self._follower.awake()
         poll = wire.after_and_wait(request)
         if poll is None:
@@ -111,6 +124,24 @@ class Routes:
             response = self._render(request, keeper, answer)
         response.etag = wire.etag(answer)
         return response
+
+    async def jsapi_signature(self, request: web.Request) -> web.Response:
+        """What a page needs for the JS-SDK; *kind* names another ticket than the usual one."""
+        client = self._access.client(request)
+        url, kind = await wire.page(request)
+        app = request.match_info["app"]
+        require(client, Permission.SIGN, app)
+        keeper = self._keeper(f"{app}/{kind}")
+        await self._follower.awake()
+        answer = await keeper.ready(_COLD_PATIENCE)
+        return web.json_response(
+            signed(
+                url,
+                ticket=answer.token.value,
+                appid=keeper.key.appid,
+                now=self._clock.wall(),
+            )
+        )
 
     async def _polled(self, keeper: Keeper, after: int, patience: timedelta) -> Answer | None:
         """None if nothing newer comes in time, or tokend stops meanwhile."""
@@ -137,6 +168,8 @@ class Routes:
         rejected = await wire.rejected(request)
         permission = Permission.FORCE if rejected is None else Permission.REFRESH
         keeper = self._allowed(client, request, permission)
+        if not client.sees_tokens:
+            raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
         await self._follower.awake()
         try:
             async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
@@ -197,15 +230,15 @@ class Routes:
             {"ready": not missing, "not_ready": missing}, status=503 if missing else 200
         )
 
-    def _keeper(self, request: web.Request, permission: Permission) -> Keeper:
-        return self._allowed(self._access.client(request), request, permission)
-
     def _allowed(self, client: Client, request: web.Request, permission: Permission) -> Keeper:
         app, kind = request.match_info["app"], request.match_info["kind"]
         require(client, permission, app)
-        keeper = self._keepers.get(f"{app}/{kind}")
+        return self._keeper(f"{app}/{kind}")
+
+    def _keeper(self, key: str) -> Keeper:
+        keeper = self._keepers.get(key)
         if keeper is None:
-            raise UnknownKey(f"{app}/{kind}: no such key")
+            raise UnknownKey(f"{key}: no such key")
         return keeper
 
     def _render(self, request: web.Request, keeper: Keeper, answer: Answer) -> web.Response:

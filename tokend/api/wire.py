@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tokend.api.signature import page_url
 from tokend.errors import BadRequest, UpstreamRefused
 from tokend.model import Secret
 
@@ -50,13 +51,8 @@ def _whole_number(name: str, text: str) -> int:
 
 async def rejected(request: web.Request) -> Secret | int | None:
     """``{"rejected": "<token>" or <generation>}``; None for ``{}``, a forced refresh."""
-    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
-        raise web.HTTPUnsupportedMediaType
-    try:
-        body = json.loads((await request.read()).decode())
-    except (ValueError, RecursionError, web.RequestPayloadError):
-        raise BadRequest("the body is not JSON") from None
-    if not isinstance(body, dict) or set(body) - {"rejected"}:
+    body = await _object(request)
+    if set(body) - {"rejected"}:
         raise BadRequest('the body must be {"rejected": <token or generation>}, or {} to force')
     if not body:
         return None
@@ -66,6 +62,27 @@ async def rejected(request: web.Request) -> Secret | int | None:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise BadRequest("rejected: must be a token (a string) or a generation (a number)")
+
+
+async def page(request: web.Request) -> tuple[str, str]:
+    """``{"url": …, "kind": …}``: the page that is to be signed, and by which ticket."""
+    body = await _object(request)
+    kind = body.get("kind", "jsapi_ticket")
+    if set(body) - {"url", "kind"} or not isinstance(kind, str):
+        raise BadRequest('the body must be {"url": <of the page>}; "kind" names the ticket')
+    return page_url(body.get("url")), kind
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
+        raise web.HTTPUnsupportedMediaType
+    try:
+        body = json.loads((await request.read()).decode())
+    except (ValueError, RecursionError, web.RequestPayloadError):
+        raise BadRequest("the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise BadRequest("the body is not a JSON object")
+    return body
 
 
 def wants_text(request: web.Request) -> bool:
@@ -91,7 +108,7 @@ def token_json(key: TokenKey, answer: Answer, now: datetime) -> dict[str, Any]:
         "app": key.app,
         "appid": key.appid,
         "kind": key.kind,
-        key.kind: answer.token.value.reveal(),
+        key.field: answer.token.value.reveal(),
         "expires_in": _seconds(answer.expires_in),
         "expires_at": _iso(now + answer.expires_in),
         "generation": answer.token.generation,

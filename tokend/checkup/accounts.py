@@ -10,30 +10,33 @@ from typing import TYPE_CHECKING
 
 from tokend.errors import MinuteQuotaReached, UpstreamBusy, UpstreamError, UpstreamRefused
 from tokend.findings import Finding, Verdict
-from tokend.wechat.recipes import ACCESS_TOKEN
-from tokend.wechat.replies import read_issued
+from tokend.wechat.recipes import ACCESS_TOKENS
+from tokend.wechat.replies import read_token
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tokend.config import AppConfig, Config
+    from tokend.model import Platform
     from tokend.wechat.transport import Transport
 
 _SUBJECT = "account"
 _PASSING = (UpstreamBusy, MinuteQuotaReached)
 
 
-async def examine(config: Config, transport: Transport) -> list[Finding]:
+async def examine(config: Config, transports: Mapping[Platform, Transport]) -> list[Finding]:
     """One call for each account that can be asked without harm."""
-    return [await _examine(account, transport) for account in config.apps.values()]
+    return [await _examine(account, transports) for account in config.apps.values()]
 
 
-async def _examine(account: AppConfig, transport: Transport) -> Finding:
-    app, recipe = account.app, ACCESS_TOKEN[account.method]
+async def _examine(account: AppConfig, transports: Mapping[Platform, Transport]) -> Finding:
+    app, recipe = account.app, ACCESS_TOKENS[account.method]
     request = recipe.current(app)
     if not request.idempotent:
         text = f"{app.name}: not asked, as {request.path} would end the life of its current token"
         return Finding(Verdict.OK, _SUBJECT, text)
     try:
-        read_issued(await transport.send(request), field=recipe.field, app=app)
+        read_token(await transports[app.platform].send(request), app)
     except UpstreamRefused as error:
         verdict = Verdict.WARNING if isinstance(error, _PASSING) else Verdict.BAD
         return Finding(verdict, _SUBJECT, f"{app.name}: {error}", error.advice)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokend.checkup import accounts, clock, files, reach, store
-from tokend.wechat.transport import open_transport
+from tokend.model import Platform
+from tokend.upstreams import open_transports, urls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,14 +18,22 @@ if TYPE_CHECKING:
 
 async def examine(path: Path, config: Config, host_clock: Clock) -> list[Finding]:
     """Everything there is to say about *config*, which was read from *path*."""
-    settings = config.wechat
-    urls = (settings.url, *settings.fallback_urls)
-    async with open_transport(urls, deadline=settings.timeout, proxy=settings.proxy) as transport:
-        visits = await reach.visit(urls, transport, host_clock)
+    async with open_transports(config) as transports:
+        visits = [
+            visit
+            for platform in _platforms(config)
+            for visit in await reach.visit(urls(config)[platform], transports[platform], host_clock)
+        ]
         return [
             *files.examine(path, config),
             *await store.examine(config, host_clock),
-            *reach.examine(visits, proxy=settings.proxy),
-            *(await accounts.examine(config, transport) if reach.is_there(visits) else ()),
+            *reach.examine(visits, proxy=config.wechat.proxy),
+            *(await accounts.examine(config, transports) if reach.is_there(visits) else ()),
             *clock.examine(visits),
         ]
+
+
+def _platforms(config: Config) -> list[Platform]:
+    """Those that any account is on."""
+    used = {account.app.platform for account in config.apps.values()}
+    return [platform for platform in Platform if platform in used]

@@ -7,6 +7,6 @@
 * ``loading``   from the file to a ``Config``, or to every mistake in it
 """
 
-from tokend.config.loading import AppConfig, Config, load
+from tokend.config.loading import AppConfig, Config, KeyConfig, load
 
-__all__ = ["AppConfig", "Config", "load"]
+__all__ = ["AppConfig", "Config", "KeyConfig", "load"]

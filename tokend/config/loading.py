@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,20 +19,23 @@ from tokend.config.settings import (
     SECTIONS,
     AppSettings,
     ClientSettings,
+    ForwardSettings,
     LogSettings,
     RefreshSettings,
     ServerSettings,
     StoreSettings,
     WechatSettings,
+    WecomAppSettings,
+    WecomSettings,
 )
 from tokend.errors import ConfigError
-from tokend.model import App, Client, Secret
-from tokend.policy import PACES, Pace
+from tokend.model import ACCESS_TOKEN, App, Client, Platform, Secret, TokenKey
+from tokend.policy import PACES, Pace, ticket_pace
 from tokend.store.login import ANONYMOUS, Login
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -41,12 +44,24 @@ _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyConfig:
+    """One credential of an account: how it is got, and when. *method* is that of the
+    access_token.
+    """
+
+    app: App
+    key: TokenKey
+    method: str
+    pace: Pace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppConfig:
-    """One account: what it is, how its token is got, and when."""
+    """One account, and what is kept of it, the access_token first."""
 
     app: App
     method: str
-    pace: Pace
+    keys: tuple[KeyConfig, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,8 @@ class Config:
     store: StoreSettings
     store_login: Login
     wechat: WechatSettings
+    wecom: WecomSettings
+    forward: ForwardSettings
     log: LogSettings
     terms: Terms
     apps: Mapping[str, AppConfig]
@@ -109,6 +126,8 @@ class _Reading:
         server = self._section("server", ServerSettings)
         store = self._section("store", StoreSettings)
         wechat = self._section("wechat", WechatSettings)
+        wecom = self._section("wecom", WecomSettings)
+        forward = self._section("forward", ForwardSettings)
         log = self._section("log", LogSettings)
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
         apps = self._apps(terms)
@@ -116,13 +135,15 @@ class _Reading:
         login = self._login(store)
         self.mistakes += _unreachable(server)
         self.mistakes += self._open_to_everyone(server)
-        if not (server and store and wechat and log):
+        if not (server and store and wechat and wecom and forward and log):
             return None
         return Config(
             server=server,
             store=store,
             store_login=login,
             wechat=wechat,
+            wecom=wecom,
+            forward=forward,
             log=log,
             terms=terms,
             apps=apps,
@@ -134,8 +155,10 @@ class _Reading:
     def _section(self, name: str, model: type[_Settings]) -> _Settings | None:
         return self._read(self._content.get(name, {}), model, name)
 
-    def _named(self, table: str, model: type[_Settings]) -> Iterator[tuple[str, _Settings]]:
-        """The good ones of ``[table.NAME]``."""
+    def _named(
+        self, table: str, model: Callable[[Any], type[_Settings]]
+    ) -> Iterator[tuple[str, _Settings]]:
+        """The good ones of ``[table.NAME]``, each by the *model* for what it holds."""
         named = self._content.get(table, {})
         if not isinstance(named, dict):
             self.mistakes.append(f"{table}: must hold tables, as in [{table}.shop]")
@@ -145,7 +168,7 @@ class _Reading:
                 self.mistakes.append(
                     f"{table}: {name!a}: a name is small letters, digits, '-' and '_', at most 64"
                 )
-            elif settings := self._read(given, model, f"{table}.{name}"):
+            elif settings := self._read(given, model(given), f"{table}.{name}"):
                 yield name, settings
 
     def _read(self, given: object, model: type[_Settings], place: str) -> _Settings | None:
@@ -182,22 +205,32 @@ class _Reading:
             self.mistakes.append("apps: at least one is required, as in [apps.shop]")
         apps: dict[str, AppConfig] = {}
         owners: dict[str, str] = {}
-        for name, settings in self._named("apps", AppSettings):
+        for name, settings in self._named("apps", _account):
             owner = owners.setdefault(settings.appid, name)
             if owner != name:
                 self.mistakes.append(f"apps.{name}.appid: is that of apps.{owner} too")
-            pace = PACES[settings.method](timedelta(seconds=settings.ahead_seconds), terms)
-            self.mistakes += _too_late(name, settings, pace, terms)
             secret = self._app_secret(name, settings)
             if secret:
-                apps[name] = AppConfig(
-                    app=App(name=name, appid=settings.appid, secret=secret),
-                    method=settings.method,
-                    pace=pace,
+                app = App(
+                    name=name,
+                    appid=settings.appid,
+                    secret=secret,
+                    platform=Platform(settings.type),
                 )
+                apps[name] = self._app(app, settings, terms)
         return apps
 
-    def _app_secret(self, name: str, settings: AppSettings) -> Secret | None:
+    def _app(self, app: App, settings: _AnyApp, terms: Terms) -> AppConfig:
+        ahead = timedelta(seconds=settings.ahead_seconds)
+        keys = []
+        for kind in settings.kinds:
+            pace = (PACES[settings.method] if kind == ACCESS_TOKEN else ticket_pace)(ahead, terms)
+            key = TokenKey(app=app.name, appid=app.appid, kind=kind)
+            keys.append(KeyConfig(app=app, key=key, method=settings.method, pace=pace))
+            self.mistakes += _too_late(key, settings, pace, terms)
+        return AppConfig(app=app, method=settings.method, keys=tuple(keys))
+
+    def _app_secret(self, name: str, settings: _AnyApp) -> Secret | None:
         setting = "secret_file" if settings.secret_file else "secret_credential"
         place = f"apps.{name}.{setting}"
         try:
@@ -208,7 +241,9 @@ class _Reading:
         except ValueError as error:
             self.mistakes.append(f"{place}: {error}")
             return None
-        return self._files.look_at_app_secret(secret, place=place)
+        if isinstance(settings, AppSettings):
+            self._files.look_at_app_secret(secret, place=place)
+        return secret
 
     def _login(self, store: StoreSettings | None) -> Login:
         if store is None:
@@ -221,7 +256,7 @@ class _Reading:
     def _clients(self) -> dict[str, Client]:
         clients: dict[str, Client] = {}
         owners: dict[str, str] = {}
-        for name, settings in self._named("clients", ClientSettings):
+        for name, settings in self._named("clients", lambda _: ClientSettings):
             owner = owners.setdefault(settings.key_sha256, name)
             if owner != name:
                 self.mistakes.append(f"clients.{name}.key_sha256: is that of clients.{owner} too")
@@ -232,6 +267,8 @@ class _Reading:
                 key_sha256=settings.key_sha256,
                 apps=None if everything else frozenset(settings.apps),
                 can=frozenset(settings.can),
+                sees_tokens=settings.tokens == "given",
+                paths=settings.paths,
             )
         return clients
 
@@ -256,13 +293,24 @@ class _Reading:
                 )
 
 
-def _too_late(name: str, settings: AppSettings, pace: Pace, terms: Terms) -> Iterator[str]:
-    if pace.latest < terms.takeover:
+_AnyApp: TypeAlias = AppSettings | WecomAppSettings
+
+
+def _account(given: Any) -> type[_AnyApp]:
+    """By its type; one that is no table, or of no known type, is told of as the usual one."""
+    is_wecom = isinstance(given, dict) and given.get("type") == "wecom"
+    return WecomAppSettings if is_wecom else AppSettings
+
+
+def _too_late(key: TokenKey, settings: _AnyApp, pace: Pace, terms: Terms) -> Iterator[str]:
+    """WeCom decides itself when a token of its is replaced."""
+    if pace.latest < terms.takeover and (key.kind, settings.type) != (ACCESS_TOKEN, "wecom"):
         jitter, takeover = pace.jitter_to.seconds, terms.takeover.total_seconds()
         yield (
-            f"apps.{name}.ahead_seconds ({settings.ahead_seconds}) must be at least "
-            f"{jitter + takeover:g}: the {jitter} s of jitter, and refresh.lease_seconds + "
-            f"wechat.timeout_seconds + 3 ({takeover:g}) for another node to take over"
+            f"apps.{key.app}.ahead_seconds ({settings.ahead_seconds}) must be at least "
+            f"{jitter + takeover:g} for {key.kind}: the {jitter} s of jitter, and "
+            f"refresh.lease_seconds + wechat.timeout_seconds + 3 ({takeover:g}) for another node "
+            "to take over"
         )
 
 

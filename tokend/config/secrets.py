@@ -52,11 +52,10 @@ class SecretFiles:
             self._look_at_mode(mode, path, place)
         return path
 
-    def look_at_app_secret(self, secret: Secret, *, place: str) -> Secret:
+    def look_at_app_secret(self, secret: Secret, *, place: str) -> None:
         """AppSecrets have always been 32 hex digits; another form is more likely a mistake."""
         if not _APP_SECRET.fullmatch(secret.reveal()):
             self.warnings.append(f"{place}: does not look like an AppSecret (32 hex digits)")
-        return secret
 
     def _read(self, path: Path, place: str) -> Secret:
         mode, content = _content(path)

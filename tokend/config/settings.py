@@ -6,7 +6,7 @@ import grp
 import ipaddress
 import re
 from datetime import timedelta
-from typing import Annotated, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -147,6 +147,12 @@ def _group(name: str) -> str:
     return name
 
 
+def _corpid(text: str) -> str:
+    if not re.fullmatch(r"w[wx][0-9a-z]{16}", text):
+        raise ValueError(f"{text}: must be 'ww' and 16 small letters or digits")
+    return text
+
+
 def _appid(text: str) -> str:
     if not re.fullmatch(r"wx[0-9a-z]{16}", text):
         raise ValueError(f"{text}: must be 'wx' and 16 small letters or digits")
@@ -165,6 +171,22 @@ def _not_empty(given: tuple[_T, ...]) -> tuple[_T, ...]:
     return given
 
 
+def _with_access_token(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """First: the others are asked for with it."""
+    if "access_token" not in kinds:
+        raise ValueError("must hold access_token, which tickets are asked for with")
+    return tuple(dict.fromkeys(("access_token", *kinds)))
+
+
+def _api_path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9_-]+)+/?\*?", text):
+        raise ValueError(
+            f"{text}: must be like '/cgi-bin/message/custom/send' or '/cgi-bin/media/*'"
+        )
+    return text
+
+
+ApiPath: TypeAlias = Annotated[str, AfterValidator(_api_path)]
 Can: TypeAlias = Annotated[Permission, Field(strict=False)]
 Listen: TypeAlias = Annotated[Address, BeforeValidator(Address.parse)]
 WechatUrl: TypeAlias = Annotated[str, AfterValidator(_wechat_url)]
@@ -252,19 +274,46 @@ class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class AppSettings(_Section):
-    """One WeChat account."""
+class WecomSettings(_Section):
+    """How WeCom is reached; else as WeChat."""
 
-    appid: Annotated[str, AfterValidator(_appid)]
+    url: WechatUrl = "https://qyapi.weixin.qq.com"
+
+
+class ForwardSettings(_Section):
+    """Whether other calls to WeChat are passed on."""
+
+    enabled: bool = False
+
+
+class _Account(_Section):
+    """What accounts of all kinds have."""
+
     secret_file: str = ""
     secret_credential: str = ""
-    method: Literal["stable_token", "token"] = "stable_token"
     ahead_seconds: Annotated[int, Field(ge=60, le=900)] = 300
 
     @model_validator(mode="after")
-    def _check(self) -> AppSettings:
+    def _check_secret(self) -> Self:
         if bool(self.secret_file) == bool(self.secret_credential):
             raise ValueError("needs either secret_file or secret_credential")
+        return self
+
+
+class AppSettings(_Account):
+    """An official account or a mini-program."""
+
+    type: Literal["official"] = "official"
+    appid: Annotated[str, AfterValidator(_appid)]
+    method: Literal["stable_token", "token"] = "stable_token"
+    kinds: Annotated[
+        tuple[Literal["access_token", "jsapi_ticket", "wx_card_ticket"], ...],
+        Field(strict=False),
+        AfterValidator(_with_access_token),
+    ] = ("access_token",)
+
+    @model_validator(mode="after")
+    def _check_window(self) -> AppSettings:
         if self.method == "stable_token" and self.ahead_seconds > _STABLE_WINDOW:
             raise ValueError(
                 f"ahead_seconds: at most {_STABLE_WINDOW} with stable_token, which gives a new "
@@ -273,12 +322,35 @@ class AppSettings(_Section):
         return self
 
 
+class WecomAppSettings(_Account):
+    """An agent of a corp at WeCom."""
+
+    type: Literal["wecom"]
+    corpid: Annotated[str, AfterValidator(_corpid)]
+    agentid: Annotated[int, Field(ge=1, le=2**31)]
+    kinds: Annotated[
+        tuple[Literal["access_token", "jsapi_ticket", "agent_config_ticket"], ...],
+        Field(strict=False),
+        AfterValidator(_with_access_token),
+    ] = ("access_token",)
+
+    @property
+    def appid(self) -> str:
+        return f"{self.corpid}/{self.agentid}"
+
+    @property
+    def method(self) -> str:
+        return "gettoken"
+
+
 class ClientSettings(_Section):
     """One program that may ask."""
 
     key_sha256: Annotated[str, AfterValidator(_key_sha256)]
     apps: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_not_empty)]
     can: Annotated[tuple[Can, ...], Field(strict=False), AfterValidator(_not_empty)]
+    tokens: Literal["given", "never"] = "given"
+    paths: Annotated[tuple[ApiPath, ...], Field(strict=False)] = ()
 
 
 # Every section, and every table that holds named ones.
@@ -287,6 +359,11 @@ SECTIONS: dict[str, type[_Section]] = {
     "store": StoreSettings,
     "refresh": RefreshSettings,
     "wechat": WechatSettings,
+    "wecom": WecomSettings,
+    "forward": ForwardSettings,
     "log": LogSettings,
 }
-NAMED: dict[str, type[_Section]] = {"apps": AppSettings, "clients": ClientSettings}
+NAMED: dict[str, tuple[type[_Section], ...]] = {
+    "apps": (AppSettings, WecomAppSettings),
+    "clients": (ClientSettings,),
+}

@@ -2,6 +2,7 @@
 
 https://developers.weixin.qq.com/doc/service/api/base/api_getaccesstoken.html
 https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
+https://developer.work.weixin.qq.com/document/path/91039
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from tokend.model import Platform
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokend.model import App
+    from tokend.model import App, Secret
 
 Ask: TypeAlias = "Callable[[App], Request]"
 
@@ -34,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Two ways to ask for a credential, and the *field* of the reply that holds it.
+    """Two ways to ask for an access_token.
 
     *current* may give the token there is; *new* always gives another one, and with that ends the
     life of the one before. Where they are the same call there is no way to ask without harm.
@@ -42,7 +45,6 @@ class Recipe:
 
     current: Ask
     new: Ask
-    field: str = "access_token"
 
 
 def token(app: App) -> Request:
@@ -84,8 +86,57 @@ def _stable_token(app: App, *, force_refresh: bool) -> Request:
     )
 
 
-# By the configured method. A new kind of credential is a new row.
-ACCESS_TOKEN = {
+def gettoken(app: App) -> Request:
+    """cgi-bin/gettoken of WeCom: the token of an agent, the same one until it ends."""
+    corpid = app.appid.partition("/")[0]
+    return Request(
+        method="GET",
+        path="/cgi-bin/gettoken",
+        query={"corpid": corpid, "corpsecret": app.secret.reveal()},
+        idempotent=True,
+    )
+
+
+def gettoken_again(app: App) -> Request:
+    """There is no way to make WeCom give another one; it may have a reason of its own."""
+    return gettoken(app)
+
+
+# By the method. A new kind of credential is a new row.
+ACCESS_TOKENS = {
     "stable_token": Recipe(current=stable_token, new=forced_stable_token),
     "token": Recipe(current=token, new=token),
+    "gettoken": Recipe(current=gettoken, new=gettoken_again),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketRecipe:
+    """Where a ticket is asked for with an access_token."""
+
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+
+    def request(self, access_token: Secret) -> Request:
+        return Request(
+            method="GET",
+            path=self.path,
+            query={"access_token": access_token.reveal(), **self.query},
+            idempotent=False,
+        )
+
+
+# https://developers.weixin.qq.com/doc/service/api/webdev/jssdk/api_getticket.html
+# https://developer.work.weixin.qq.com/document/path/96909
+TICKETS: dict[Platform, dict[str, TicketRecipe]] = {
+    Platform.OFFICIAL: {
+        "jsapi_ticket": TicketRecipe(path="/cgi-bin/ticket/getticket", query={"type": "jsapi"}),
+        "wx_card_ticket": TicketRecipe(path="/cgi-bin/ticket/getticket", query={"type": "wx_card"}),
+    },
+    Platform.WECOM: {
+        "jsapi_ticket": TicketRecipe(path="/cgi-bin/get_jsapi_ticket"),
+        "agent_config_ticket": TicketRecipe(
+            path="/cgi-bin/ticket/get", query={"type": "agent_config"}
+        ),
+    },
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tokend.errors import (
     AdministratorAsked,
@@ -17,11 +17,12 @@ from tokend.errors import (
     AdministratorRefusedTwice,
     DayQuotaReached,
     MinuteQuotaReached,
+    TokenRejected,
     UpstreamBusy,
     UpstreamRefused,
     UpstreamUnclear,
 )
-from tokend.model import Issued, Secret
+from tokend.model import Issued, Platform, Secret
 
 if TYPE_CHECKING:
     from tokend.model import App
@@ -46,10 +47,16 @@ _WAIT = "this passes; what was due is tried again by itself"
 _QUOTA = "the quota of {app} is used up; find out what else fetches tokens, or clear the quota"
 _UNKNOWN = "look the errcode up in WeChat's manual"
 
+_CORP_WRONG = "put the right secret of the agent {app} into its secret file; it may have been reset"
+_AGENT = "the agent {app} is disabled or may not use this API; see WeCom's console"
+_REJECTED = "the access_token is replaced, and this asked for again with the new one"
+
+_Meanings: TypeAlias = dict[int, tuple[type[UpstreamRefused], str]]
+
 # errcode → who has to act, and on what.
 # https://developers.weixin.qq.com/doc/oplatform/developers/troubleshooting/
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
-_MEANINGS: dict[int, tuple[type[UpstreamRefused], str]] = {
+_OFFICIAL: _Meanings = {
     -1: (UpstreamBusy, _WAIT),
     40001: (UpstreamRefused, _WRONG),
     40002: (UpstreamRefused, _REQUEST),
@@ -84,13 +91,45 @@ _MEANINGS: dict[int, tuple[type[UpstreamRefused], str]] = {
 }
 
 
-def read_issued(body: bytes, *, field: str, app: App) -> Issued:
-    """The credential in *field*. Raises ``UpstreamRefused`` or ``UpstreamUnclear``.
+# Where WeCom means something else by them. Bad secrets are not to be tried again and again: two
+# thousand in an hour bar the address. https://developer.work.weixin.qq.com/document/path/90313
+_WECOM: _Meanings = _OFFICIAL | {
+    40001: (UpstreamRefused, _CORP_WRONG),
+    40013: (UpstreamRefused, "check the corpid of {app}"),
+    40091: (UpstreamRefused, _CORP_WRONG),
+    45009: (MinuteQuotaReached, _WAIT),
+    45033: (UpstreamBusy, _WAIT),
+    48002: (UpstreamRefused, _AGENT),
+    50003: (UpstreamRefused, _AGENT),
+    60020: (UpstreamRefused, "add this host's address to the trusted addresses of the agent {app}"),
+    301002: (UpstreamRefused, _AGENT),
+}
 
-    An errcode outweighs a credential beside it.
+# Where an access_token was sent in place of a secret.
+_WITH_TOKEN: _Meanings = {
+    40001: (TokenRejected, _REJECTED),
+    40014: (TokenRejected, _REJECTED),
+    42001: (TokenRejected, _REJECTED),
+}
+
+_MEANINGS = {Platform.OFFICIAL: _OFFICIAL, Platform.WECOM: _WECOM}
+
+
+def read_token(body: bytes, app: App) -> Issued:
+    """An access_token that was asked for with *app*'s secret. Raises ``UpstreamRefused`` or
+    ``UpstreamUnclear``. An errcode outweighs a credential beside it.
     """
+    return _read_issued(body, "access_token", app, _MEANINGS[app.platform])
+
+
+def read_ticket(body: bytes, app: App) -> Issued:
+    """A ticket that was asked for with an access_token; besides ``TokenRejected``."""
+    return _read_issued(body, "ticket", app, _MEANINGS[app.platform] | _WITH_TOKEN)
+
+
+def _read_issued(body: bytes, field: str, app: App, meanings: _Meanings) -> Issued:
     content = _json_object(body)
-    _raise_refusal(content, app)
+    _raise_refusal(content, app, meanings)
     return Issued(value=_value(content.get(field), field), lifetime=_lifetime(content))
 
 
@@ -112,14 +151,14 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _raise_refusal(content: dict[str, Any], app: App) -> None:
+def _raise_refusal(content: dict[str, Any], app: App, meanings: _Meanings) -> None:
     errcode = content.get("errcode", 0)
     if isinstance(errcode, bool) or not _ERRCODE.fullmatch(str(errcode)):
         raise UpstreamUnclear("an errcode that is not a number")
     code = int(errcode)
     if not code:
         return
-    kind, advice = _MEANINGS.get(code, (UpstreamRefused, _UNKNOWN))
+    kind, advice = meanings.get(code, (UpstreamRefused, _UNKNOWN))
     errmsg = _printable(str(content.get("errmsg", "")), hide=app.secret)
     address = _ADDRESS.search(errmsg)
     raise kind(
@@ -140,7 +179,7 @@ def _value(value: object, field: str) -> Secret:
     if not isinstance(value, str):
         raise UpstreamUnclear(f"an answer without {field}")
     if not _VISIBLE_ASCII.fullmatch(value):
-        raise UpstreamUnclear(f"an {field} of {len(value)} characters that is no token")
+        raise UpstreamUnclear(f"{field} of {len(value)} characters that is no token")
     return Secret(value)
 
 

@@ -1,0 +1,134 @@
+"""Who calls a WeChat-shaped route, and for which app.
+
+An SDK sends its client key where it would send the AppSecret, and later what it was given as an
+access_token. So a caller is known by a key, by a token that tokend gave, or by a handle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tokend.api import errcodes
+from tokend.api.errcodes import Refused
+from tokend.model import ACCESS_TOKEN, Permission, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aiohttp import web
+
+    from tokend.api.access import Access
+    from tokend.api.handles import Handles
+    from tokend.api.owners import Owners
+    from tokend.keeper import Keeper
+    from tokend.model import Client
+
+_UNKNOWN_TOKEN = Refused(
+    errcodes.INVALID_CREDENTIAL,
+    "invalid credential, access_token is invalid or not latest",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A client, and the app whose access_token *tokens* keeps."""
+
+    client: Client
+    tokens: Keeper
+
+    @property
+    def app(self) -> str:
+        return self.tokens.key.app
+
+    def may(self, permission: Permission) -> bool:
+        return self.client.may(permission, self.app)
+
+    def require(self, permission: Permission) -> None:
+        """Raise ``Refused``."""
+        if not self.may(permission):
+            raise Refused(errcodes.UNAUTHORIZED, f"{self.client.name} may not {permission} this")
+
+
+class Callers:
+    """*keepers* are by key, *records* by the key's name in the store."""
+
+    def __init__(
+        self,
+        keepers: Mapping[str, Keeper],
+        records: Mapping[str, Keeper],
+        access: Access,
+        *,
+        owners: Owners,
+        handles: Handles,
+    ) -> None:
+        self._keepers = keepers
+        self._records = records
+        self._access = access
+        self._owners = owners
+        self._handles = handles
+
+    def by_secret(self, request: web.Request, *, appid: str, secret: str) -> Caller | None:
+        """None if there is no such app. Raises ``Unauthorized``; the key is looked at first, so
+        that nobody else learns which apps there are.
+        """
+        client = self._access.holder(request, secret)
+        tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")
+        return Caller(client=client, tokens=tokens) if tokens else None
+
+    def by_corp_secret(self, request: web.Request, *, corpid: str, secret: str) -> list[Caller]:
+        """The same for WeCom, where a corp has an app for each of its agents: those of them that
+        the client may have anything to do with.
+        """
+        client = self._access.holder(request, secret)
+        return [
+            Caller(client=client, tokens=tokens)
+            for tokens in self._of(client)
+            if tokens.key.appid.startswith(f"{corpid}/")
+        ]
+
+    def by_token(self, request: web.Request, given: Secret) -> Iterator[Caller]:
+        """Whoever it may be, if it is not known for sure: a token was given to every client that
+        may read it. Raises ``Refused``.
+        """
+        if handled := self._handles.unseal(given):
+            return iter([self._by_handle(*handled)])
+        if record := self._owners.record(given):
+            return self._holders(request, self._records.get(record))
+        if client := self._access.known(given.reveal()):
+            return iter([self._by_key(client)])
+        raise _UNKNOWN_TOKEN
+
+    def _by_handle(self, name: str, appid: str) -> Caller:
+        client = self._access.named(name)
+        tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")
+        if client is None or tokens is None:
+            raise _UNKNOWN_TOKEN
+        return Caller(client=client, tokens=tokens)
+
+    def _by_key(self, client: Client) -> Caller:
+        mine = list(self._of(client))
+        if len(mine) != 1:
+            raise Refused(
+                errcodes.INVALID_CREDENTIAL,
+                f"invalid credential, the client key of {client.name} is for {len(mine)} apps; "
+                "get an access_token with it",
+            )
+        return Caller(client=client, tokens=mine[0])
+
+    def _holders(self, request: web.Request, tokens: Keeper | None) -> Iterator[Caller]:
+        if tokens is None:
+            raise _UNKNOWN_TOKEN
+        for client in self._access.anybody(request):
+            if client.sees_tokens and client.may(Permission.READ, tokens.key.app):
+                yield Caller(client=client, tokens=tokens)
+
+    def _of(self, client: Client) -> Iterator[Keeper]:
+        """The access_tokens of all apps that it may have anything to do with."""
+        if client.apps is None:
+            keepers = [each for each in self._keepers.values() if each.key.kind == ACCESS_TOKEN]
+            yield from keepers
+        else:
+            for app in client.apps:
+                if tokens := self._keepers.get(f"{app}/{ACCESS_TOKEN}"):
+                    yield tokens

@@ -1,0 +1,218 @@
+"""WeChat's own routes, so that an SDK needs but another base URL, and a client key for a secret.
+
+Shapes, errcodes and HTTP status are WeChat's:
+https://developers.weixin.qq.com/doc/service/api/base/api_getaccesstoken.html
+https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
+https://developer.work.weixin.qq.com/document/path/91039
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from tokend.api import errcodes
+from tokend.api.errcodes import Refused
+from tokend.errors import RefreshLimited, Unauthorized
+from tokend.model import Permission, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tokend.api.callers import Caller, Callers
+    from tokend.api.handles import Handles
+    from tokend.follower import Follower
+    from tokend.keeper import Keeper
+    from tokend.model import Answer
+
+_PATIENCE = timedelta(seconds=5)
+_CHECK_PATIENCE = timedelta(seconds=3)
+
+_TICKET_TYPES = {"jsapi": "jsapi_ticket", "wx_card": "wx_card_ticket"}
+_WECOM_TICKET_TYPES = {"agent_config": "agent_config_ticket"}
+
+
+class Facade:
+    """The handlers; ``errcodes.shaped`` goes around each."""
+
+    def __init__(
+        self,
+        keepers: Mapping[str, Keeper],
+        callers: Callers,
+        handles: Handles,
+        *,
+        follower: Follower,
+    ) -> None:
+        self._keepers = keepers
+        self._callers = callers
+        self._handles = handles
+        self._follower = follower
+        self._given: dict[tuple[str, str], int] = {}
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/cgi-bin/token", errcodes.shaped(self.token))
+        router.add_post("/cgi-bin/stable_token", errcodes.shaped(self.stable_token))
+        router.add_get("/cgi-bin/stable_token", errcodes.shaped(self.post_needed))
+        router.add_get("/cgi-bin/gettoken", errcodes.shaped(self.gettoken))
+        router.add_get("/cgi-bin/ticket/getticket", errcodes.shaped(self.getticket))
+        router.add_get("/cgi-bin/get_jsapi_ticket", errcodes.shaped(self.get_jsapi_ticket))
+        router.add_get("/cgi-bin/ticket/get", errcodes.shaped(self.ticket_get))
+
+    # Of official accounts and mini-programs
+
+    async def token(self, request: web.Request) -> web.Response:
+        """The current token. Whoever asks again for the one it has may have met a rejection."""
+        caller = self._by_secret(request, _query(request))
+        await self._follower.awake()
+        answer = await caller.tokens.ready(_PATIENCE)
+        if self._has_been_given(caller, answer):
+            await caller.tokens.check(_CHECK_PATIENCE)
+        return self._give(caller, {})
+
+    async def stable_token(self, request: web.Request) -> web.Response:
+        """The current token. ``force_refresh`` reports the one this client was given last."""
+        given = await _json(request)
+        caller = self._by_secret(request, given)
+        await self._follower.awake()
+        await caller.tokens.ready(_PATIENCE)
+        rejected = self._given.get(_of(caller))
+        if given.get("force_refresh") is True and rejected is not None:
+            caller.require(Permission.REFRESH)
+            await _report(caller.tokens, rejected)
+        return self._give(caller, {})
+
+    async def post_needed(self, _: web.Request) -> web.Response:
+        raise Refused(errcodes.POST_NEEDED, "require POST method")
+
+    async def getticket(self, request: web.Request) -> web.Response:
+        return await self._ticket(request, _kind(request, _TICKET_TYPES))
+
+    # Of WeCom
+
+    async def gettoken(self, request: web.Request) -> web.Response:
+        query = _query(request)
+        corpid = _required(query, "corpid", errcodes.APPID_MISSING)
+        secret = _required(query, "corpsecret", errcodes.SECRET_MISSING)
+        try:
+            callers = self._callers.by_corp_secret(request, corpid=corpid, secret=secret)
+        except Unauthorized:
+            raise Refused(errcodes.INVALID_CREDENTIAL, "invalid credential") from None
+        if not callers:
+            raise Refused(errcodes.INVALID_APPID, "invalid corpid")
+        if len(callers) > 1:
+            raise Refused(
+                errcodes.INVALID_APPID,
+                f"invalid corpid, this client has {len(callers)} apps of it; make a client of its "
+                "own for each",
+            )
+        await self._follower.awake()
+        answer = await callers[0].tokens.ready(_PATIENCE)
+        if self._has_been_given(callers[0], answer):
+            await callers[0].tokens.check(_CHECK_PATIENCE)
+        return self._give(callers[0], {"errcode": 0, "errmsg": "ok"})
+
+    async def get_jsapi_ticket(self, request: web.Request) -> web.Response:
+        return await self._ticket(request, "jsapi_ticket")
+
+    async def ticket_get(self, request: web.Request) -> web.Response:
+        return await self._ticket(request, _kind(request, _WECOM_TICKET_TYPES))
+
+    # What they have in common
+
+    def _by_secret(self, request: web.Request, given: Mapping[str, Any]) -> Caller:
+        if given.get("grant_type") != "client_credential":
+            raise Refused(errcodes.INVALID_GRANT_TYPE, "invalid grant_type")
+        appid = _required(given, "appid", errcodes.APPID_MISSING)
+        secret = _required(given, "secret", errcodes.SECRET_MISSING)
+        try:
+            caller = self._callers.by_secret(request, appid=appid, secret=secret)
+        except Unauthorized:
+            raise Refused(
+                errcodes.INVALID_SECRET, "invalid appsecret: no such client key"
+            ) from None
+        if caller is None:
+            raise Refused(errcodes.INVALID_APPID, "invalid appid")
+        return caller
+
+    def _has_been_given(self, caller: Caller, answer: Answer) -> bool:
+        return self._given.get(_of(caller)) == answer.token.generation
+
+    def _give(self, caller: Caller, head: dict[str, Any]) -> web.Response:
+        """What this client may have: the token, or a handle."""
+        sees_tokens = caller.client.sees_tokens
+        caller.require(Permission.READ if sees_tokens else Permission.CALL)
+        answer = caller.tokens.current()
+        self._given[_of(caller)] = answer.token.generation
+        value = answer.token.value
+        if not sees_tokens:
+            value = self._handles.seal(
+                client=caller.client.name,
+                appid=caller.tokens.key.appid,
+                lifetime=answer.expires_in,
+            )
+        return _answer(head, "access_token", value, answer)
+
+    async def _ticket(self, request: web.Request, kind: str) -> web.Response:
+        given = _required(_query(request), "access_token", errcodes.TOKEN_MISSING)
+        callers = self._callers.by_token(request, Secret(given))
+        caller = next((each for each in callers if each.may(Permission.READ)), None)
+        if caller is None or not caller.client.sees_tokens:
+            raise Refused(errcodes.UNAUTHORIZED, f"this client may not read a {kind}")
+        tickets = self._keepers.get(f"{caller.app}/{kind}")
+        if tickets is None:
+            raise Refused(errcodes.UNAUTHORIZED, f"apps.{caller.app}.kinds has no {kind}")
+        await self._follower.awake()
+        answer = await tickets.ready(_PATIENCE)
+        return _answer({"errcode": 0, "errmsg": "ok"}, "ticket", answer.token.value, answer)
+
+
+def _of(caller: Caller) -> tuple[str, str]:
+    return caller.client.name, caller.tokens.key.record
+
+
+async def _report(tokens: Keeper, rejected: int) -> None:
+    """Within the guard rails; past them the current token has to do."""
+    try:
+        await tokens.refresh(rejected=rejected)
+    except RefreshLimited:
+        tokens.current()
+
+
+def _answer(head: dict[str, Any], field: str, value: Secret, answer: Answer) -> web.Response:
+    expires_in = answer.expires_in // timedelta(seconds=1)
+    body = head | {field: value.reveal(), "expires_in": expires_in}
+    return web.json_response(body, headers={"Cache-Control": "no-store"})
+
+
+def _query(request: web.Request) -> dict[str, str]:
+    """Each parameter once: of two, nobody can know which one is meant."""
+    if len(set(request.query)) < len(request.query):
+        raise Refused(errcodes.MALFORMED, "a parameter stands twice")
+    return dict(request.query)
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads((await request.read()).decode())
+    except (ValueError, RecursionError, web.RequestPayloadError):
+        raise Refused(errcodes.MALFORMED, "data format error") from None
+    if not isinstance(body, dict):
+        raise Refused(errcodes.MALFORMED, "data format error")
+    return body
+
+
+def _required(given: Mapping[str, Any], name: str, errcode: int) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise Refused(errcode, f"{name} missing")
+    return value
+
+
+def _kind(request: web.Request, types: Mapping[str, str]) -> str:
+    kind = types.get(_query(request).get("type", ""))
+    if kind is None:
+        raise Refused(errcodes.INVALID_ARGUMENT, f"invalid type, there are {', '.join(types)}")
+    return kind

@@ -1,0 +1,64 @@
+"""Handles: what a client gets that may never see a token. Good for forwarding alone.
+
+A handle says whose it is and until when, under a key made of the AppSecret: every node of tokend
+can read it, nobody else can make one, and it ends with the AppSecret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from typing import TYPE_CHECKING
+
+from tokend.model import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from tokend.clock import Clock
+
+_PREFIX = "h1"
+
+
+class Handles:
+    """*secret_of* gives the AppSecret of an appid; None if there is no such app."""
+
+    def __init__(self, secret_of: Callable[[str], Secret | None], clock: Clock) -> None:
+        self._secret_of = secret_of
+        self._clock = clock
+
+    def seal(self, *, client: str, appid: str, lifetime: timedelta) -> Secret:
+        """A handle of *client* for the app with *appid*, which there is."""
+        secret = self._secret_of(appid)
+        assert secret is not None  # noqa: S101, whoever has its token has configured it
+        until = int((self._clock.wall() + lifetime).timestamp())
+        content = _encoded(json.dumps([client, appid, until]).encode())
+        return Secret(f"{_PREFIX}.{content}.{_mac(secret, content)}")
+
+    def unseal(self, handle: Secret) -> tuple[str, str] | None:
+        """The client's name and the appid; None if this is no handle, or one no longer."""
+        prefix, _, rest = handle.reveal().partition(".")
+        content, _, mac = rest.partition(".")
+        if prefix != _PREFIX:
+            return None
+        try:
+            client, appid, until = json.loads(base64.urlsafe_b64decode(content + "=="))
+        except (ValueError, TypeError, binascii.Error, RecursionError):
+            return None
+        secret = self._secret_of(appid) if isinstance(appid, str) else None
+        if secret is None or not hmac.compare_digest(mac.encode(), _mac(secret, content).encode()):
+            return None
+        return (client, appid) if self._clock.wall().timestamp() < until else None
+
+
+def _mac(secret: Secret, content: str) -> str:
+    key = hmac.digest(secret.reveal().encode(), b"tokend handle", hashlib.sha256)
+    return _encoded(hmac.digest(key, content.encode(), hashlib.sha256))
+
+
+def _encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")

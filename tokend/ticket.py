@@ -1,0 +1,67 @@
+"""Tickets: asked for with the access_token of the same app, and after it.
+
+A ticket lives by itself: it stays when the access_token is replaced.
+https://developers.weixin.qq.com/doc/service/api/webdev/jssdk/api_getticket.html
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tokend.errors import NotReady, RefreshLimited, TokenRejected, UpstreamUnreachable
+from tokend.wechat.replies import read_ticket
+
+if TYPE_CHECKING:
+    from tokend.keeper import Keeper
+    from tokend.model import App, Issued, Secret
+    from tokend.wechat.recipes import TicketRecipe
+    from tokend.wechat.transport import Transport
+
+_PATIENCE = timedelta(seconds=5)
+
+
+class TicketSource:
+    """Where one kind of ticket of *app* comes from; *tokens* keeps its access_token."""
+
+    def __init__(
+        self, recipe: TicketRecipe, app: App, transport: Transport, tokens: Keeper
+    ) -> None:
+        self._recipe = recipe
+        self._app = app
+        self._transport = transport
+        self._tokens = tokens
+        self._rejected: Secret | None = None
+
+    async def prepare(self) -> None:
+        """See to an access_token that WeChat has not rejected, before any lease is taken: the one
+        that is being got now; another one, where the last ticket was refused for its sake.
+        """
+        await self._tokens.settled(_PATIENCE)
+        if self._rejected is not None and self._current() == self._rejected:
+            try:
+                await self._tokens.refresh(rejected=self._rejected)
+            except (NotReady, RefreshLimited) as error:
+                raise _waiting(error) from None
+
+    async def issue(self) -> Issued:
+        access_token = self._current()
+        if access_token == self._rejected:
+            raise UpstreamUnreachable("WeChat has rejected the access_token; waiting for another")
+        try:
+            return read_ticket(
+                await self._transport.send(self._recipe.request(access_token)), self._app
+            )
+        except TokenRejected:
+            self._rejected = access_token
+            raise
+
+    def _current(self) -> Secret:
+        try:
+            return self._tokens.current().token.value
+        except NotReady as error:
+            raise _waiting(error) from None
+
+
+def _waiting(error: Exception) -> UpstreamUnreachable:
+    return UpstreamUnreachable(f"waiting for the access_token: {error}")
