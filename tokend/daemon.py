@@ -32,12 +32,13 @@ from tokend.systemd import Systemd
 from tokend.wechat.transport import open_transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 
     from tokend.clock import Clock
     from tokend.config import Config
     from tokend.contracts import Store
     from tokend.flight import Outcome, Spawn
+    from tokend.model import TokenKey
     from tokend.wechat.transport import Transport
 
 log = structlog.get_logger()
@@ -50,7 +51,7 @@ _LAST_FLIGHTS_SECONDS = 9.0
 
 
 def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
-    return open_store(config.store.url, clock, config.store_login)
+    return open_store(config.store.url, clock, config.store_login, config.store_mirror)
 
 
 def _transport(config: Config) -> AbstractAsyncContextManager[Transport]:
@@ -87,7 +88,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_signalled())
         store = await stack.enter_async_context(edges.store(config, clock))
-        await _examine(store)
+        await _examine(store, config.keys)
         transport = await stack.enter_async_context(edges.transport(config))
         spawn = await stack.enter_async_context(_flights())
 
@@ -155,12 +156,12 @@ async def serve(
         systemd.stopping()
 
 
-async def _examine(store: Store) -> None:
+async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:
     """Raise ``StoreError`` if it would fail in the middle of a refresh. One that is away may be
     there later.
     """
     try:
-        findings = await store.examine()
+        findings = await store.examine(keys)
     except StoreError as error:
         log.warning("store_not_examined", error=str(error))
         return

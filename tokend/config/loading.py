@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tokend.config import mistakes
 from tokend.config.login import LoginFiles
+from tokend.config.mirror import wrong_names
 from tokend.config.secrets import SecretFiles
 from tokend.config.settings import (
     NAMED,
@@ -26,9 +27,10 @@ from tokend.config.settings import (
     WechatSettings,
 )
 from tokend.errors import ConfigError
-from tokend.model import App, Client, Secret
+from tokend.model import App, Client, Secret, TokenKey
 from tokend.policy import PACES, Pace
 from tokend.store.login import ANONYMOUS, Login
+from tokend.store.mirror import Mirror
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
@@ -59,10 +61,12 @@ class Config:
     server: ServerSettings
     store: StoreSettings
     store_login: Login
+    store_mirror: Mirror
     wechat: WechatSettings
     log: LogSettings
     terms: Terms
     apps: Mapping[str, AppConfig]
+    keys: tuple[TokenKey, ...]
     clients: Mapping[str, Client]
     secret_files: Mapping[str, Path]
     warnings: tuple[str, ...]
@@ -99,6 +103,7 @@ class _Reading:
     def __init__(self, content: dict[str, Any], files: SecretFiles) -> None:
         self._content = content
         self._files = files
+        self._keys: list[TokenKey] = []
         self.mistakes: list[str] = []
 
     def config(self) -> Config | None:
@@ -114,6 +119,7 @@ class _Reading:
         apps = self._apps(terms)
         clients = self._clients()
         login = self._login(store)
+        self.mistakes += wrong_names(store, self._keys) if store else ()
         self.mistakes += _unreachable(server)
         self.mistakes += self._open_to_everyone(server)
         if not (server and store and wechat and log):
@@ -122,10 +128,12 @@ class _Reading:
             server=server,
             store=store,
             store_login=login,
+            store_mirror=Mirror(plain=store.mirror, quoted=store.mirror_json),
             wechat=wechat,
             log=log,
             terms=terms,
             apps=apps,
+            keys=tuple(self._keys),
             clients=clients,
             secret_files=self._files.named,
             warnings=tuple(self._files.warnings),
@@ -186,6 +194,8 @@ class _Reading:
             owner = owners.setdefault(settings.appid, name)
             if owner != name:
                 self.mistakes.append(f"apps.{name}.appid: is that of apps.{owner} too")
+            else:
+                self._keys.append(TokenKey(app=name, appid=settings.appid, kind="access_token"))
             pace = PACES[settings.method](timedelta(seconds=settings.ahead_seconds), terms)
             self.mistakes += _too_late(name, settings, pace, terms)
             secret = self._app_secret(name, settings)
