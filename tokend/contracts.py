@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -80,8 +80,11 @@ class Store(Protocol):
         A cursor smaller than *since* means that the store has lost what it knew.
         """
 
-    async def examine(self) -> list[Finding]:
-        """What is right and wrong with it, for an operator. Leaves nothing behind."""
+    async def examine(self, keys: Iterable[TokenKey]) -> list[Finding]:
+        """What is right and wrong with it, and may be with these *keys* in it, for an operator.
+
+        Leaves nothing behind.
+        """
 
     async def woken(self) -> None:
         """Return soon after another node has changed something; or never, so do not rely on it."""

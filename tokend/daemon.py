@@ -36,14 +36,14 @@ from tokend.systemd import Systemd
 from tokend.upstreams import open_transports
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 
     from tokend.clock import Clock
     from tokend.config import Config
     from tokend.contracts import Store
     from tokend.flight import Outcome, Spawn
     from tokend.keeper import Keeper
-    from tokend.model import Platform
+    from tokend.model import Platform, TokenKey
     from tokend.wechat.transport import Transport
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ _LAST_FLIGHTS_SECONDS = 9.0
 
 
 def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
-    return open_store(config.store.url, clock, config.store_login)
+    return open_store(config.store.url, clock, config.store_login, config.store_mirror)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_signalled())
         store = await stack.enter_async_context(edges.store(config, clock))
-        await _examine(store)
+        await _examine(store, config.keys)
         transports = await stack.enter_async_context(edges.transports(config))
         spawn = await stack.enter_async_context(_flights())
 
@@ -165,12 +165,12 @@ async def serve(
         systemd.stopping()
 
 
-async def _examine(store: Store) -> None:
+async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:
     """Raise ``StoreError`` if it would fail in the middle of a refresh. One that is away may be
     there later.
     """
     try:
-        findings = await store.examine()
+        findings = await store.examine(keys)
     except StoreError as error:
         log.warning("store_not_examined", error=str(error))
         return

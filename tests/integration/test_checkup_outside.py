@@ -117,6 +117,18 @@ async def test_a_redis_that_answers_is_examined(
     assert all(finding.verdict is not Verdict.BAD for finding in examined)
 
 
+async def test_the_keys_of_a_mirror_are_tried(
+    folder: Path, clock: ManualClock, redis_socket: Path
+) -> None:
+    path = configured(folder, f"unix://{redis_socket}")
+    mirror = 'mirror = ["wx:{appid}"]\n[apps.shop]'
+    path.write_text(path.read_text().replace("[apps.shop]", mirror))
+
+    _, *examined = await store.examine(load(path, environ={}), clock)
+
+    assert any("the keys of the mirror may be written" in finding.text for finding in examined)
+
+
 async def test_a_redis_that_is_away_is_bad(folder: Path, clock: ManualClock) -> None:
     config = load(configured(folder, "unix:///nowhere.sock"), environ={})
 

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from tokend.clock import SystemClock
 from tokend.errors import StoreError
 from tokend.findings import Verdict
-from tokend.model import Secret
+from tokend.model import Secret, TokenKey
 from tokend.store.login import ANONYMOUS, Login
+from tokend.store.mirror import NO_MIRROR, Mirror
 from tokend.store.redis import open_redis
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from tokend.findings import Finding
 
 CLOCK = SystemClock()
+KEYS = [
+    TokenKey(app="shop", appid="wx0123456789abcdef", kind="access_token"),
+    TokenKey(app="blog", appid="wxfedcba9876543210", kind="access_token"),
+]
+MIRROR = Mirror(plain=("wx:{appid}",), quoted=("other:{app}",))
 USER = Login(username="tokend", password=Secret("canary"))
 
 
@@ -36,9 +42,11 @@ async def redis(redis_socket: Path) -> AsyncIterator[Redis]:
 
 
 @asynccontextmanager
-async def examined(path: Path, login: Login = ANONYMOUS) -> AsyncIterator[list[Finding]]:
-    async with open_redis(f"unix://{path}", CLOCK, login) as store:
-        yield await store.examine()
+async def examined(
+    path: Path, login: Login = ANONYMOUS, mirror: Mirror = NO_MIRROR
+) -> AsyncIterator[list[Finding]]:
+    async with open_redis(f"unix://{path}", CLOCK, login, mirror) as store:
+        yield await store.examine(KEYS)
 
 
 def texts(findings: list[Finding], verdict: Verdict) -> str:
@@ -106,6 +114,33 @@ async def test_a_missing_permission_is_named_before_it_is_needed(
     assert f"'{missing.removeprefix('+')}'" in told
     assert missing in told
     assert "canary" not in told
+
+
+async def test_a_mirror_that_may_not_be_written_is_a_warning_that_names_the_keys(
+    redis: Redis, redis_socket: Path
+) -> None:
+    await grant(redis, f"{await advised(redis, redis_socket)} ~other:* ~wx:wx0*")
+
+    async with examined(redis_socket, USER, MIRROR) as findings:
+        told = texts(findings, Verdict.WARNING)
+
+    assert "store.mirror: 'wx:wxfedcba9876543210' may not be written" in told
+    assert "give tokend's user in Redis: ~wx:wxfedcba9876543210" in told
+    assert told.count("store.mirror") == 1
+    assert not texts(findings, Verdict.BAD)
+
+
+async def test_what_is_in_the_mirror_outlives_the_examination(
+    redis: Redis, redis_socket: Path
+) -> None:
+    await redis.set("wx:wx0123456789abcdef", "92_there")
+
+    async with examined(redis_socket, mirror=MIRROR) as findings:
+        told = texts(findings, Verdict.OK)
+
+    assert "the keys of the mirror may be written" in told
+    assert await redis.keys() == ["wx:wx0123456789abcdef"]
+    assert await redis.get("wx:wx0123456789abcdef") == "92_there"
 
 
 async def test_a_redis_that_is_away_is_not_examined(tmp_path: Path) -> None:

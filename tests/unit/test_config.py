@@ -18,11 +18,14 @@ from tokend.config.settings import NAMED, SECTIONS, Address
 from tokend.errors import ConfigError
 from tokend.model import Permission, Secret
 from tokend.store.login import Login
+from tokend.store.mirror import Mirror
 from tokend.store.redis_url import RedisUrl
 
 SHIPPED = Path(__file__).parents[2] / "config"
 APP_SECRET = "0123456789abcdef0123456789abcdef"
 APP = '[apps.shop]\nappid = "wx0123456789abcdef"\nsecret_file = "shop.secret"\n'
+BLOG = APP.replace("shop]", "blog]").replace("wx0123456789abcdef", "wxfedcba9876543210")
+MIRROR = '[store]\nurl = "redis://h"\n'
 DIGEST = "ab" * 32
 CLIENT = f'[clients.order]\nkey_sha256 = "{DIGEST}"\napps = ["shop"]\ncan = ["read"]\n'
 
@@ -237,6 +240,71 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="key without certificate",
         ),
         pytest.param(
+            APP + '[store]\nmirror = ["wx:{appid}"]\n',
+            "store: mirror and mirror_json are for Redis, which url is not",
+            id="mirror without Redis",
+        ),
+        pytest.param(
+            APP + '[store]\nurl = "redis+cluster://h"\nmirror_json = ["wx:{appid}"]\n',
+            "store: mirror and mirror_json are not for a cluster: a name of others is in another "
+            "slot than the record, and cannot be written in one step with it; use redis:// or "
+            "redis+sentinel://",
+            id="mirror in a cluster",
+        ),
+        pytest.param(
+            APP + MIRROR + 'mirror = "wx:{appid}"\n',
+            "store.mirror: must be a list",
+            id="mirror is no list",
+        ),
+        pytest.param(
+            APP + MIRROR + 'mirror = ["a:{appid}", "wx:{apid}"]\n',
+            "store.mirror[1]: wx:{apid}: braces are for {appid}, {app}, {kind} and nothing else",
+            id="unknown placeholder",
+        ),
+        pytest.param(
+            APP + MIRROR + 'mirror = ["wx:{{appid}}"]\n',
+            "store.mirror[0]: wx:{{appid}}: braces are for {appid}, {app}, {kind} and nothing else",
+            id="braces around a placeholder",
+        ),
+        pytest.param(
+            APP + MIRROR + 'mirror_json = ["wx:\\n{appid}"]\n',
+            "store.mirror_json[0]: 'wx:\\n{appid}': must hold no control characters",
+            id="control character in a name",
+        ),
+        pytest.param(
+            APP + MIRROR + 'mirror = [""]\n', "store.mirror[0]: must not be empty", id="no name"
+        ),
+        pytest.param(
+            APP + BLOG + MIRROR + 'mirror = ["tokend:{appid}"]\n',
+            "store.mirror[0]: tokend:{appid}: names that begin with 'tokend:' are "
+            "tokend's own; choose another",
+            id="a name of ours",
+        ),
+        pytest.param(
+            APP.replace("shop]", "tokend]") + MIRROR + 'mirror = ["{app}:{kind}"]\n',
+            "store.mirror[0]: {app}:{kind}: names that begin with 'tokend:' are "
+            "tokend's own; choose another",
+            id="a name of ours by an app",
+        ),
+        pytest.param(
+            APP + BLOG + MIRROR + 'mirror = ["wx:{kind}"]\n',
+            "store.mirror[0]: wx:{kind}: apps.shop and apps.blog would have the same name; put "
+            "{appid} or {app} into it",
+            id="a name for two apps",
+        ),
+        pytest.param(
+            APP + MIRROR + 'mirror = ["wx:{app}"]\nmirror_json = ["wx:{app}"]\n',
+            "store.mirror_json[0]: wx:{app}: apps.shop would have a name that store.mirror[0] "
+            "gives to apps.shop; change one of the two",
+            id="a name in two ways",
+        ),
+        pytest.param(
+            APP + BLOG + MIRROR + 'mirror = ["wx:{app}", "wx:blog"]\n',
+            "store.mirror[1]: wx:blog: apps.shop would have a name that store.mirror[0] gives to "
+            "apps.blog; change one of the two",
+            id="a name of another app",
+        ),
+        pytest.param(
             APP + '[wechat]\nurl = "http://api.weixin.qq.com"\n',
             "wechat.url: http://api.weixin.qq.com: must be https; the AppSecret goes there",
             id="WeChat without TLS",
@@ -249,8 +317,8 @@ def test_a_star_means_every_app(folder: Path) -> None:
         ),
         pytest.param(
             APP + "ahead_seconds = 70\n",
-            "apps.shop.ahead_seconds (70) must be at least 71 for access_token: the 30 s of jitter, and "
-            "refresh.lease_seconds + wechat.timeout_seconds + 3 (41) for another node to take over",
+            "apps.shop.ahead_seconds (70) must be at least 71 for access_token: the 30 s of jitter, "
+            "and refresh.lease_seconds + wechat.timeout_seconds + 3 (41) for another node to take over",
             id="too late for another node to take over",
         ),
         pytest.param(
@@ -281,7 +349,8 @@ def test_a_star_means_every_app(folder: Path) -> None:
         ),
         pytest.param(
             APP + CLIENT.replace('"read"', '"raed"'),
-            "clients.order.can[0]: must be 'read', 'refresh', 'force', 'status', 'reload', 'sign' or 'call'",
+            "clients.order.can[0]: must be 'read', 'refresh', 'force', 'status', 'reload', 'sign' or "
+            "'call'",
             id="unknown permission",
         ),
         pytest.param(
@@ -298,6 +367,13 @@ def test_a_star_means_every_app(folder: Path) -> None:
 )
 def test_a_mistake_is_told_with_its_place(folder: Path, content: str, mistake: str) -> None:
     assert mistakes(folder, content) == [mistake]
+
+
+def test_one_app_needs_no_placeholder_in_the_mirror(folder: Path) -> None:
+    config = read(folder, APP + MIRROR + 'mirror = ["wx:token"]\nmirror_json = ["{app}"]\n')
+
+    assert config.store_mirror == Mirror(plain=("wx:token",), quoted=("{app}",))
+    assert config.store_mirror.names(config.keys) == ["wx:token", "shop"]
 
 
 def test_all_mistakes_are_told_at_once(folder: Path) -> None:

@@ -44,8 +44,10 @@ async def examine(config: Config, clock: Clock) -> list[Finding]:
 async def _redis(config: Config, clock: Clock) -> list[Finding]:
     text = f"store.url: {config.store.url}"
     try:
-        async with open_store(config.store.url, clock, config.store_login) as store:
-            return [Finding(Verdict.OK, _SUBJECT, f"{text}: reachable"), *await store.examine()]
+        opened = open_store(config.store.url, clock, config.store_login, config.store_mirror)
+        async with opened as store:
+            reachable = Finding(Verdict.OK, _SUBJECT, f"{text}: reachable")
+            return [reachable, *await store.examine(config.keys)]
     except StoreError as error:
         advice = "start it, or correct [store]"
         return [Finding(Verdict.BAD, _SUBJECT, f"{text}: {error}", advice)]

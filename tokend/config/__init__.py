@@ -3,6 +3,7 @@
 * ``settings``  what can be set, with the defaults
 * ``secrets``   secrets are read from files of their own, never from the TOML
 * ``login``     how to log in to the store: passwords, certificates, keys
+* ``mirror``    what else tokens are called in Redis, for other programs
 * ``mistakes``  what is wrong, in words, with its place
 * ``loading``   from the file to a ``Config``, or to every mistake in it
 """

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tokend.config import mistakes
 from tokend.config.login import LoginFiles
+from tokend.config.mirror import wrong_names
 from tokend.config.secrets import SecretFiles
 from tokend.config.settings import (
     NAMED,
@@ -32,6 +33,7 @@ from tokend.errors import ConfigError
 from tokend.model import ACCESS_TOKEN, App, Client, Platform, Secret, TokenKey
 from tokend.policy import PACES, Pace, ticket_pace
 from tokend.store.login import ANONYMOUS, Login
+from tokend.store.mirror import Mirror
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
@@ -74,12 +76,14 @@ class Config:
     server: ServerSettings
     store: StoreSettings
     store_login: Login
+    store_mirror: Mirror
     wechat: WechatSettings
     wecom: WecomSettings
     forward: ForwardSettings
     log: LogSettings
     terms: Terms
     apps: Mapping[str, AppConfig]
+    keys: tuple[TokenKey, ...]
     clients: Mapping[str, Client]
     secret_files: Mapping[str, Path]
     warnings: tuple[str, ...]
@@ -116,6 +120,7 @@ class _Reading:
     def __init__(self, content: dict[str, Any], files: SecretFiles) -> None:
         self._content = content
         self._files = files
+        self._keys: list[TokenKey] = []
         self.mistakes: list[str] = []
 
     def config(self) -> Config | None:
@@ -133,6 +138,7 @@ class _Reading:
         apps = self._apps(terms)
         clients = self._clients()
         login = self._login(store)
+        self.mistakes += wrong_names(store, self._keys) if store else ()
         self.mistakes += _unreachable(server)
         self.mistakes += self._open_to_everyone(server)
         if not (server and store and wechat and wecom and forward and log):
@@ -141,12 +147,14 @@ class _Reading:
             server=server,
             store=store,
             store_login=login,
+            store_mirror=Mirror(plain=store.mirror, quoted=store.mirror_json),
             wechat=wechat,
             wecom=wecom,
             forward=forward,
             log=log,
             terms=terms,
             apps=apps,
+            keys=tuple(self._keys),
             clients=clients,
             secret_files=self._files.named,
             warnings=tuple(self._files.warnings),
@@ -209,6 +217,8 @@ class _Reading:
             owner = owners.setdefault(settings.appid, name)
             if owner != name:
                 self.mistakes.append(f"apps.{name}.appid: is that of apps.{owner} too")
+            else:
+                self._keys += _keys(name, settings)
             secret = self._app_secret(name, settings)
             if secret:
                 app = App(
@@ -223,9 +233,9 @@ class _Reading:
     def _app(self, app: App, settings: _AnyApp, terms: Terms) -> AppConfig:
         ahead = timedelta(seconds=settings.ahead_seconds)
         keys = []
-        for kind in settings.kinds:
-            pace = (PACES[settings.method] if kind == ACCESS_TOKEN else ticket_pace)(ahead, terms)
-            key = TokenKey(app=app.name, appid=app.appid, kind=kind)
+        for key in _keys(app.name, settings):
+            is_token = key.kind == ACCESS_TOKEN
+            pace = (PACES[settings.method] if is_token else ticket_pace)(ahead, terms)
             keys.append(KeyConfig(app=app, key=key, method=settings.method, pace=pace))
             self.mistakes += _too_late(key, settings, pace, terms)
         return AppConfig(app=app, method=settings.method, keys=tuple(keys))
@@ -294,6 +304,10 @@ class _Reading:
 
 
 _AnyApp: TypeAlias = AppSettings | WecomAppSettings
+
+
+def _keys(name: str, settings: _AnyApp) -> list[TokenKey]:
+    return [TokenKey(app=name, appid=settings.appid, kind=kind) for kind in settings.kinds]
 
 
 def _account(given: Any) -> type[_AnyApp]:

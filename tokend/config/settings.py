@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from tokend.model import Permission
+from tokend.store.mirror import PLACEHOLDERS
 from tokend.store.redis_url import RedisUrl, is_redis
 
 _T = TypeVar("_T")
@@ -95,6 +96,19 @@ _STORES = (
     "memory:, sqlite:///path, redis://, redis+sentinel://, redis+cluster:// "
     "(rediss… with TLS), unix:///path"
 )
+
+
+def _pattern(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    if not text.isprintable():
+        raise ValueError(f"{text!a}: must hold no control characters")
+    rest = text
+    for placeholder in PLACEHOLDERS:
+        rest = rest.replace(placeholder, " ")
+    if "{" in rest or "}" in rest:
+        raise ValueError(f"{text}: braces are for {', '.join(PLACEHOLDERS)} and nothing else")
+    return text
 
 
 def _wechat_url(url: str) -> str:
@@ -189,6 +203,7 @@ def _api_path(text: str) -> str:
 ApiPath: TypeAlias = Annotated[str, AfterValidator(_api_path)]
 Can: TypeAlias = Annotated[Permission, Field(strict=False)]
 Listen: TypeAlias = Annotated[Address, BeforeValidator(Address.parse)]
+Pattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
 WechatUrl: TypeAlias = Annotated[str, AfterValidator(_wechat_url)]
 
 
@@ -219,6 +234,8 @@ class StoreSettings(_Section):
     cert_file: str = ""
     key_file: str = ""
     timeout_seconds: Annotated[float, Field(ge=0.1, le=5)] = 1
+    mirror: Annotated[tuple[Pattern, ...], Field(strict=False)] = ()
+    mirror_json: Annotated[tuple[Pattern, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _check_login(self) -> StoreSettings:
@@ -233,6 +250,20 @@ class StoreSettings(_Section):
             )
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs cert_file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_mirror(self) -> StoreSettings:
+        if not (self.mirror or self.mirror_json):
+            return self
+        if not is_redis(self.url):
+            raise ValueError("mirror and mirror_json are for Redis, which url is not")
+        if RedisUrl.parse(self.url).layout == "cluster":
+            raise ValueError(
+                "mirror and mirror_json are not for a cluster: a name of others is in another slot "
+                "than the record, and cannot be written in one step with it; use redis:// or "
+                "redis+sentinel://"
+            )
         return self
 
 

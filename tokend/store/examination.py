@@ -18,7 +18,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from tokend.findings import Finding, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from redis.commands.core import AsyncScript
 
@@ -72,11 +72,15 @@ _TRIALS: Mapping[str, tuple[tuple[str, ...], tuple[str | int, ...]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """Of one Redis, through the client and the scripts that the store uses."""
+    """Of one Redis, through the client and the scripts that the store uses.
+
+    *mirrored* are the names under which tokens are written for others.
+    """
 
     client: Client
     scripts: Mapping[str, AsyncScript]
     clock: Clock
+    mirrored: Sequence[str]
 
     async def findings(self) -> list[Finding]:
         """Raises ``RedisError`` if nobody is there to be examined."""
@@ -84,6 +88,8 @@ class Examination:
 
     async def _all(self) -> AsyncIterator[Finding]:
         async for finding in self._permissions():
+            yield finding
+        async for finding in self._mirror():
             yield finding
         yield await self._clock()
         for look in (self._memory, self._persistence, self._replication):
@@ -132,6 +138,29 @@ class Examination:
         except NoPermissionError as error:
             return _warning(f"nodes do not wake each other: {error}", _GRANT)
         return _ok("nodes wake each other")
+
+    async def _mirror(self) -> AsyncIterator[Finding]:
+        """No more than a warning: tokens are kept and served without it."""
+        refused = [name for name in self.mirrored if not await self._may_set(name)]
+        for name in refused:
+            yield _warning(
+                f"store.mirror: '{name}' may not be written, so who looks there finds no token",
+                f"give tokend's user in Redis: ~{name}",
+            )
+        if self.mirrored and not refused:
+            yield _ok("the keys of the mirror may be written")
+
+    async def _may_set(self, name: str) -> bool:
+        """NX and XX contradict each other: with the permission Redis refuses that, and writes
+        nothing.
+        """
+        try:
+            await self.client.execute_command("SET", name, "", "NX", "XX")
+        except NoPermissionError:
+            return False
+        except ResponseError:
+            pass
+        return True
 
     async def _clock(self) -> Finding:
         seconds, _ = await self.client.time()

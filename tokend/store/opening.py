@@ -17,19 +17,20 @@ if TYPE_CHECKING:
 
     from tokend.clock import Clock
     from tokend.store.login import Login
+    from tokend.store.mirror import Mirror
     from tokend.store.redis import RedisStore
 
 
 @asynccontextmanager
 async def open_store(
-    url: str, clock: Clock, login: Login
+    url: str, clock: Clock, login: Login, mirror: Mirror
 ) -> AsyncIterator[LocalStore | RedisStore]:
-    """The store at ``memory:``, ``sqlite:///path`` or a ``RedisUrl``."""
+    """The store at ``memory:``, ``sqlite:///path`` or a ``RedisUrl``, which alone has a mirror."""
     if is_redis(url):
         # Importing redis-py takes as long as half of the rest, and SQLite is the default.
         from tokend.store.redis import open_redis  # noqa: PLC0415
 
-        async with open_redis(url, clock, login) as store:
+        async with open_redis(url, clock, login, mirror) as store:
             yield store
     elif url == "memory:":
         yield LocalStore(MemoryTable(), clock)

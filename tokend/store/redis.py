@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,12 +21,13 @@ from tokend.model import Changes, Lease, Secret, Token
 from tokend.store.connection import connected
 from tokend.store.examination import Examination
 from tokend.store.login import ANONYMOUS
+from tokend.store.mirror import NO_MIRROR
 from tokend.store.record import LONGEST_LEASE
 from tokend.store.wakeup import listening
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from tokend.allowance import Allowance
     from tokend.clock import Clock
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tokend.model import TokenKey
     from tokend.store.connection import Client
     from tokend.store.login import Login
+    from tokend.store.mirror import Mirror
 
 log = structlog.get_logger()
 
@@ -49,19 +52,23 @@ _LOOK_BACK = 10_000_000
 
 
 @asynccontextmanager
-async def open_redis(url: str, clock: Clock, login: Login = ANONYMOUS) -> AsyncIterator[RedisStore]:
+async def open_redis(
+    url: str, clock: Clock, login: Login = ANONYMOUS, mirror: Mirror = NO_MIRROR
+) -> AsyncIterator[RedisStore]:
     """Connect on demand: a server that is away now may be there later."""
     async with connected(url, login) as client, listening(client, CHANNEL) as news:
-        yield RedisStore(client, clock, news)
+        yield RedisStore(client, clock, news, mirror)
 
 
 class RedisStore:
     """The store's contract as scripts, a sorted set and a channel."""
 
-    def __init__(self, client: Client, clock: Clock, news: asyncio.Event) -> None:
+    def __init__(self, client: Client, clock: Clock, news: asyncio.Event, mirror: Mirror) -> None:
         self._redis = client
         self._clock = clock
         self._news = news
+        self._mirror = mirror
+        self._unmirrored: set[str] = set()
         self._told: dict[str, int] = {}
         self._scripts = {name: client.register_script(_source(name)) for name in SCRIPTS}
 
@@ -98,8 +105,9 @@ class RedisStore:
 
     async def save(self, lease: Lease, token: Token) -> Token | None:
         remaining = self._clock.to_wall(token.expires_at) - self._clock.wall()
+        copies = self._mirror.copies(lease.key, token.value)
         with _told():
-            kept, generation, suspect = await self._scripts["save"](
+            kept, generation, suspect, *troubles = await self._scripts["save"](
                 keys=_names(lease.key, "token", "lease"),
                 args=[
                     lease.owner,
@@ -108,8 +116,10 @@ class RedisStore:
                     token.value.reveal(),
                     remaining // _MILLISECOND,
                     int(token.suspect),
+                    *chain.from_iterable(copies.items()),
                 ],
             )
+            self._tell_unmirrored(copies, troubles)
             await self._announce(lease.key)
         if kept != "1":
             return None
@@ -120,6 +130,15 @@ class RedisStore:
             suspect=suspect == "1",
             stored=True,
         )
+
+    def _tell_unmirrored(self, names: Iterable[str], troubles: list[str]) -> None:
+        """Once, until it has been written again."""
+        for name, trouble in zip(names, troubles, strict=False):
+            if not trouble:
+                self._unmirrored.discard(name)
+            elif name not in self._unmirrored:
+                self._unmirrored.add(name)
+                log.warning("mirror_not_written", mirror=name, error=trouble[:200])
 
     async def release(self, lease: Lease, *, hold: timedelta = timedelta(0)) -> None:
         with _told():
@@ -164,10 +183,15 @@ class RedisStore:
         await self._news.wait()
         self._news.clear()
 
-    async def examine(self) -> list[Finding]:
+    async def examine(self, keys: Iterable[TokenKey]) -> list[Finding]:
         """Whether this Redis can be used, and trusted. Raises ``StoreError`` if it is away."""
         with _told():
-            examination = Examination(client=self._redis, scripts=self._scripts, clock=self._clock)
+            examination = Examination(
+                client=self._redis,
+                scripts=self._scripts,
+                clock=self._clock,
+                mirrored=self._mirror.names(keys),
+            )
             return await examination.findings()
 
     def _token(self, kept: list[str]) -> Token:

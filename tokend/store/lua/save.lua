@@ -8,7 +8,10 @@
 -- ARGV[4] value
 -- ARGV[5] remaining   life of the value in milliseconds
 -- ARGV[6] suspect     "1" if it was so before it is restored
--- returns {"1" if this fence's value is kept else "0", generation, "1" if suspect else "0"}
+-- ARGV[7] name, ARGV[8] text, …   the mirror: what to write for others under names of their own
+-- returns {"1" if this fence's value is kept else "0", generation, "1" if suspect else "0",
+--          and where it has just been kept for each name of the mirror what kept it from being
+--          written there, or ""}
 
 local record, lease = KEYS[1], KEYS[2]
 local owner, fence, generation = ARGV[1], ARGV[2], ARGV[3]
@@ -68,4 +71,15 @@ redis.call('HSET', record,
   'stored_at', string.format('%.0f', now),
   'suspect', suspect)
 settle_intent()
-return answer('1')
+
+-- In the same step, so that no older token overwrites a newer one; after the record, and by pcall,
+-- so that nothing that is wrong with it loses the token. The names are no KEYS for the same reason:
+-- Redis refuses a script as a whole if one of its KEYS may not be used.
+local outcome = answer('1')
+if tonumber(remaining) > 0 then
+  for i = 7, #ARGV, 2 do
+    local written = redis.pcall('SET', ARGV[i], ARGV[i + 1], 'PX', remaining)
+    outcome[#outcome + 1] = written.err or ''
+  end
+end
+return outcome
