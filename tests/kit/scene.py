@@ -51,6 +51,17 @@ class Forgetful(MemoryTable):
         self._cursor = 0
 
 
+# What the world calls them.
+_CALLS = {
+    "/cgi-bin/token": "token",
+    "/cgi-bin/stable_token": "stable_token",
+    "/cgi-bin/ticket/getticket": "getticket",
+    "/cgi-bin/gettoken": "gettoken",
+    "/cgi-bin/get_jsapi_ticket": "get_jsapi_ticket",
+    "/cgi-bin/ticket/get": "ticket_get",
+}
+
+
 class DirectTransport:
     """Brings requests to the world itself. *troubles* are raised instead, one a request.
 
@@ -100,10 +111,8 @@ class DirectTransport:
         return json.dumps({"errcode": errcode, "errmsg": trouble}).encode()
 
     def _ask(self, request: Request) -> dict[str, object]:
-        now = self._clock.now()
-        if request.path == "/cgi-bin/token":
-            return self._world.token(request.query, caller="127.0.0.1", now=now)
-        return self._world.stable_token(request.body, caller="127.0.0.1", now=now)
+        call = getattr(self._world, _CALLS[request.path])
+        return call(request.body or request.query, caller="127.0.0.1", now=self._clock.now())
 
 
 class Scene:

@@ -317,8 +317,9 @@ def test_a_star_means_every_app(folder: Path) -> None:
         ),
         pytest.param(
             APP + "ahead_seconds = 70\n",
-            "apps.shop.ahead_seconds (70) must be at least 71 for access_token: the 30 s of jitter, "
-            "and refresh.lease_seconds + wechat.timeout_seconds + 3 (41) for another node to take over",
+            "apps.shop.ahead_seconds (70) must be at least 71 for access_token: the 30 s of "
+            "jitter, and refresh.lease_seconds + wechat.timeout_seconds + 3 (41) for another node "
+            "to take over",
             id="too late for another node to take over",
         ),
         pytest.param(
@@ -349,8 +350,8 @@ def test_a_star_means_every_app(folder: Path) -> None:
         ),
         pytest.param(
             APP + CLIENT.replace('"read"', '"raed"'),
-            "clients.order.can[0]: must be 'read', 'refresh', 'force', 'status', 'reload', 'sign' or "
-            "'call'",
+            "clients.order.can[0]: must be 'read', 'refresh', 'force', 'status', 'reload', 'sign' "
+            "or 'call'",
             id="unknown permission",
         ),
         pytest.param(

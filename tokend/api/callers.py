@@ -69,11 +69,12 @@ class Callers:
         self._handles = handles
 
     def by_secret(self, request: web.Request, *, appid: str, secret: str) -> Caller | None:
-        """None if there is no such app. Raises ``Unauthorized``; the key is looked at first, so
-        that nobody else learns which apps there are.
+        """None if there is no such account. Raises ``Unauthorized``; the key is looked at first,
+        so that nobody else learns which accounts there are.
         """
         client = self._access.holder(request, secret)
-        tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")
+        is_wecom = "/" in appid
+        tokens = None if is_wecom else self._records.get(f"{appid}/{ACCESS_TOKEN}")
         return Caller(client=client, tokens=tokens) if tokens else None
 
     def by_corp_secret(self, request: web.Request, *, corpid: str, secret: str) -> list[Caller]:

@@ -8,7 +8,9 @@ https://developer.work.weixin.qq.com/document/path/91039
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = timedelta(seconds=5)
 _CHECK_PATIENCE = timedelta(seconds=3)
+_REFRESH_SECONDS = 10.0
 
 _TICKET_TYPES = {"jsapi": "jsapi_ticket", "wx_card": "wx_card_ticket"}
 _WECOM_TICKET_TYPES = {"agent_config": "agent_config_ticket"}
@@ -174,11 +177,10 @@ def _of(caller: Caller) -> tuple[str, str]:
 
 
 async def _report(tokens: Keeper, rejected: int) -> None:
-    """Within the guard rails; past them the current token has to do."""
-    try:
-        await tokens.refresh(rejected=rejected)
-    except RefreshLimited:
-        tokens.current()
+    """Within the guard rails; past them, or while it takes too long, the current one has to do."""
+    with suppress(RefreshLimited, TimeoutError):
+        async with asyncio.timeout(_REFRESH_SECONDS):
+            await tokens.refresh(rejected=rejected)
 
 
 def _answer(head: dict[str, Any], field: str, value: Secret, answer: Answer) -> web.Response:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LONGEST_BODY = 8 * 1024
 _LONGEST_WAIT = 60
 _GENERATION_DIGITS = 18
+_SIGNING_KINDS = ("jsapi_ticket", "agent_config_ticket")
 
 
 def after_and_wait(request: web.Request) -> tuple[int, timedelta] | None:
@@ -67,9 +68,10 @@ async def rejected(request: web.Request) -> Secret | int | None:
 async def page(request: web.Request) -> tuple[str, str]:
     """``{"url": …, "kind": …}``: the page that is to be signed, and by which ticket."""
     body = await _object(request)
-    kind = body.get("kind", "jsapi_ticket")
-    if set(body) - {"url", "kind"} or not isinstance(kind, str):
-        raise BadRequest('the body must be {"url": <of the page>}; "kind" names the ticket')
+    kind = body.get("kind", _SIGNING_KINDS[0])
+    if set(body) - {"url", "kind"} or kind not in _SIGNING_KINDS:
+        kinds = " or ".join(_SIGNING_KINDS)
+        raise BadRequest(f'the body must be {{"url": <of the page>}}; "kind" may be {kinds}')
     return page_url(body.get("url")), kind
 
 

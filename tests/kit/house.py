@@ -1,0 +1,183 @@
+"""All of tokend but its sockets and its store's server, with two accounts and a corp behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from random import Random
+from typing import TYPE_CHECKING
+
+from kit.clock import ManualClock, settle
+from kit.office import CORPID, SALES, SECRETS, STOCK, corp
+from kit.scene import DirectTransport
+from tokend import config
+from tokend.api.access import Access
+from tokend.api.callers import Callers
+from tokend.api.facade import Facade
+from tokend.api.handles import Handles
+from tokend.api.owners import Owners
+from tokend.api.routes import make_app
+from tokend.fleet import Fleet
+from tokend.model import Platform
+from tokend.schedule import Schedule
+from tokend.simulator.account import Account
+from tokend.simulator.world import World
+from tokend.store.local import LocalStore
+from tokend.store.memory import MemoryTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiohttp.test_utils import TestClient
+
+SHOP, BLOG = "wx0123456789abcdef", "wxfedcba9876543210"
+APP_SECRETS = {SHOP: "0" * 32, BLOG: "1" * 32}
+
+# Who there is. Each has its name for a key.
+CLIENTS = """
+[clients.shopper]
+apps = ["shop"]
+can = ["read", "refresh", "sign", "call"]
+[clients.blogger]
+apps = ["blog"]
+can = ["read", "refresh", "call"]
+[clients.seller]
+apps = ["sales"]
+can = ["read", "refresh"]
+[clients.onlooker]
+apps = ["*"]
+can = ["status"]
+[clients.everybody]
+apps = ["*"]
+can = ["read"]
+[clients.blind]
+apps = ["shop"]
+can = ["read", "refresh", "call", "sign"]
+tokens = "never"
+"""
+
+APPS = f"""
+[apps.shop]
+appid = "{SHOP}"
+secret_file = "{SHOP}"
+kinds = ["access_token", "jsapi_ticket", "wx_card_ticket"]
+[apps.blog]
+appid = "{BLOG}"
+secret_file = "{BLOG}"
+method = "token"
+[apps.sales]
+type = "wecom"
+corpid = "{CORPID}"
+agentid = {SALES}
+secret_file = "{SALES}"
+kinds = ["access_token", "jsapi_ticket", "agent_config_ticket"]
+[apps.stock]
+type = "wecom"
+corpid = "{CORPID}"
+agentid = {STOCK}
+secret_file = "{STOCK}"
+"""
+
+
+def key(client: str) -> str:
+    return f"key-of-{client}"
+
+
+class House:
+    """tokend as it is configured, on a clock moved by hand."""
+
+    def __init__(self, folder: Path, *, clients: str = CLIENTS, apps: str = APPS) -> None:
+        self.clock = ManualClock()
+        accounts = [
+            Account(appid=appid, secret=secret, random=Random(n))
+            for n, (appid, secret) in enumerate(APP_SECRETS.items())
+        ]
+        self.world = World(accounts, Random(2), [corp()])
+        self.wechat = DirectTransport(self.world, self.clock)
+        self.schedule = Schedule(self.clock)
+        self.owners = Owners()
+        self.tasks: set[asyncio.Task[object]] = set()
+        self.config = _load(folder, apps + clients)
+        self.fleet = Fleet(
+            store=LocalStore(MemoryTable(), self.clock),
+            transports=dict.fromkeys(Platform, self.wechat),
+            terms=self.config.terms,
+            on_plan=self._planned,
+            spawn=self._spawn,
+            clock=self.clock,
+        )
+        self.trouble = None
+        self.mistakes = ()
+        access = Access(self.config.clients.values())
+        handles = Handles(self.fleet.secret_of, self.clock)
+        callers = Callers(
+            self.fleet.keepers, self.fleet.records, access, owners=self.owners, handles=handles
+        )
+        self.callers = callers
+        self.app = make_app(
+            self.fleet.keepers,
+            access,
+            self.clock,
+            follower=self,
+            configuration=self,
+            shaped=Facade(self.fleet.keepers, callers, handles, follower=self),
+        )
+        self.http: TestClient
+
+    async def begin(self) -> None:
+        self.fleet.apply(self.config.apps)
+        await self.live(3)
+
+    async def live(self, seconds: int, step: int = 1) -> None:
+        for _ in range(0, seconds, step):
+            await self.schedule.look()
+            await settle()
+            await self.clock.advance(step)
+        await self.schedule.look()
+        await settle()
+
+    async def awake(self) -> None:
+        """There are no other nodes."""
+
+    async def get(self, path: str, **query: str) -> dict[str, object]:
+        async with self.http.get(path, params=query) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def post(self, path: str, body: object, **query: str) -> dict[str, object]:
+        async with self.http.post(path, json=body, params=query) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    def token(self, name: str) -> str:
+        """What tokend has now."""
+        return self.fleet.keepers[name].current().token.value.reveal()
+
+    def is_valid(self, value: object) -> bool:
+        return self.world.is_valid(str(value), self.clock.now())
+
+    def _planned(self, keeper) -> None:
+        self.schedule.plan(keeper)
+        self.owners.learn(keeper)
+
+    def _spawn(self, flight):
+        task = asyncio.get_running_loop().create_task(flight)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+
+def _load(folder: Path, text: str) -> config.Config:
+    for name, secret in {**APP_SECRETS, **SECRETS}.items():
+        path = folder / str(name)
+        path.touch(mode=0o600)
+        path.write_text(secret)
+    lines = []
+    for line in text.splitlines():
+        lines.append(line)
+        if line.startswith("[clients."):
+            digest = hashlib.sha256(key(line[9:-1]).encode()).hexdigest()
+            lines.append(f'key_sha256 = "{digest}"')
+    path = folder / "tokend.toml"
+    path.write_text("\n".join(lines))
+    return config.load(path, environ={})
