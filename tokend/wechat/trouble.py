@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,11 @@ async def ask_once(
 
 
 def _reason(error: Exception) -> str:
-    """Why, without the URL that aiohttp puts into most messages: it holds the secret."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
+    """Why, without the URL that aiohttp puts into most messages, even in place of strerror."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or type(error.os_error).__name__
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return _REASONS.get(type(error), type(error).__name__)
 
 
