@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 KEY = "client-canary-key"
-ALLOWED = ("/cgi-bin/", "/wxa/", "/sns/", "/v2/")
+ALLOWED = ("/cgi-bin/", "/CGI-bin/", "/wxa/", "/sns/")
 
 
 @dataclass
