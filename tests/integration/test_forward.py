@@ -315,6 +315,21 @@ async def test_a_large_chunked_body_is_refused() -> None:
     assert wechat.requests == []
 
 
+async def test_a_caller_that_keeps_its_body_back_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tokend.api.forward._KEPT_SECONDS", 0.1)
+    async with upstream(GOOD) as wechat, tokend(wechat.url) as (_, caller):
+        reader, writer = await connect(base(caller))
+        writer.write(line("POST", UPLOAD, "Content-Length: 10\r\n"))
+        answer = await reader.readuntil(b"(tokend)")
+        writer.write(b"x" * 10)
+        await ended(reader, writer)
+
+    assert b'"errcode": -1' in answer
+    assert wechat.requests == []
+
+
 async def test_a_compressed_body_is_refused() -> None:
     """aiohttp would inflate it, and its length would be another."""
     body, headers = gzip.compress(b"{}"), {"Content-Encoding": "gzip"}
@@ -738,6 +753,22 @@ async def test_a_caller_that_goes_away_ends_the_call(text: bytes, answer: bytes)
 
         async with asyncio.timeout(3):
             await wechat.ended.wait()
+
+
+async def test_a_caller_that_takes_nothing_more_ends_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tokend.api.forward._CALLER_SECONDS", 0.3)
+    size = 30 * MB
+    wechat = Watched(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+    async with scripted(wechat.script) as url, tokend(url) as (_, caller):
+        _, writer = await connect(base(caller))
+        writer.transport.pause_reading()
+        writer.write(line("GET", DOWNLOAD))
+
+        async with asyncio.timeout(3):
+            await wechat.ended.wait()
+        writer.close()
 
 
 async def test_a_slow_caller_keeps_wechat_from_sending_more() -> None:
