@@ -1,4 +1,4 @@
-"""The only outbound HTTP: what it sends, what it refuses, and that nothing leaks."""
+"""How credentials are asked for: what is sent, what is refused, and that nothing leaks."""
 
 from __future__ import annotations
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # Requests that are being answered when tokend stops get this long to end.
 _SHUTDOWN_SECONDS = 5.0
 
+# Of a body that is on its way to WeChat, aiohttp reads twice this ahead.
+_READ_AHEAD = 32 * 1024
+
 _IPV6 = 6
 
 
@@ -51,7 +54,12 @@ async def serving(
     would answer there.
     """
     listening = {_name(sock.getsockname()): sock for sock in passed}
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        read_bufsize=_READ_AHEAD,
+    )
     await runner.setup()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(runner.cleanup)

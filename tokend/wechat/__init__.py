@@ -2,5 +2,7 @@
 
 * ``recipes``    per kind of credential: which requests, and where the value is in the reply
 * ``replies``    what a reply says: a token, or an errcode and who has to act on it
-* ``transport``  the only outbound HTTP of tokend
+* ``transport``  how tokend asks for credentials
+* ``relay``      how other people's calls are passed on
+* ``trouble``    what goes wrong on the way, told without the URL
 """

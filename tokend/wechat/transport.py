@@ -1,4 +1,4 @@
-"""The only outbound HTTP of tokend.
+"""How tokend asks WeChat for credentials.
 
 It carries AppSecrets, so it is narrow: a deadline over the whole call, 16 KiB of answer, no
 redirects (the secret would be sent on), no decompression (a small answer can inflate to any size),
@@ -8,7 +8,7 @@ no proxy from the environment, and exceptions that cannot carry the URL.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
+from tokend.wechat.trouble import CONNECT_SECONDS, ask_once, told
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime, timedelta
 
     from tokend.wechat.recipes import Request
 
-_CONNECT_SECONDS = 3
 _LONGEST_ANSWER = 16 * 1024
 
 _HEADERS = {
@@ -41,12 +41,12 @@ async def open_transport(
     """To the first of *urls* that can be reached; every call ends within *deadline*."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True),
-        timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=_HEADERS,
         auto_decompress=False,
         trust_env=False,
-        middlewares=[_ask_once],
+        middlewares=[ask_once],
     ) as session:
         yield Transport(session, urls, deadline=deadline, proxy=proxy)
 
@@ -91,7 +91,7 @@ class Transport:
         raise AssertionError("a transport without hosts")
 
     async def _send_to(self, url: str, request: Request) -> bytes:
-        with _told(url):
+        with told(url):
             async with self._session.request(
                 request.method,
                 url + request.path,
@@ -116,7 +116,7 @@ class Transport:
             ) from None
 
     async def _ask_date(self, url: str) -> datetime | None:
-        with _told(url):
+        with told(url):
             async with self._session.head(
                 f"{url}/", proxy=self._proxy, allow_redirects=False
             ) as response:
@@ -125,32 +125,6 @@ class Transport:
     def _prefer_next(self) -> None:
         """Let later calls begin with another host than the one that just failed."""
         self._urls.append(self._urls.pop(0))
-
-
-@contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Whether WeChat can have acted, and why there is no answer."""
-    try:
-        yield
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise UpstreamUnreachable(f"{url}: {_reason(error)}") from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise UpstreamUnclear(f"{url}: {_reason(error)}") from None
-
-
-async def _ask_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating a GET whose connection broke: cgi-bin/token may have acted.
-
-    aiohttp repeats on these two exceptions and lets any other through.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise UpstreamUnclear(f"{request.url.origin()}: {_reason(error)}") from None
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -171,20 +145,3 @@ def _date(header: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else None
-
-
-def _reason(error: Exception) -> str:
-    """Why, without the URL that aiohttp puts into most messages: it holds the secret."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return _REASONS.get(type(error), type(error).__name__)
-
-
-_REASONS: dict[type[Exception], str] = {
-    aiohttp.ConnectionTimeoutError: f"no connection within {_CONNECT_SECONDS} s",
-    aiohttp.ServerDisconnectedError: "the connection was closed without an answer",
-    aiohttp.ClientPayloadError: "the answer broke off",
-    aiohttp.ClientHttpProxyError: "the proxy did not let it through",
-    aiohttp.ClientResponseError: "an answer that is not HTTP",
-}
