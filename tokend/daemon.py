@@ -11,6 +11,7 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,10 +21,12 @@ from tokend import logs, tasks
 from tokend.api.access import Access
 from tokend.api.callers import Callers
 from tokend.api.facade import Facade
+from tokend.api.forward import Forward
 from tokend.api.handles import Handles
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.owners import Owners
-from tokend.api.routes import make_app
+from tokend.api.passages import Passages
+from tokend.api.routes import Shaped, make_app
 from tokend.errors import StoreError
 from tokend.findings import Verdict
 from tokend.fleet import Fleet
@@ -33,7 +36,8 @@ from tokend.schedule import Schedule
 from tokend.store.opening import open_store
 from tokend.summary import summary
 from tokend.systemd import Systemd
-from tokend.upstreams import open_transports
+from tokend.upstreams import open_transports, urls
+from tokend.wechat.relay import open_relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
@@ -53,6 +57,9 @@ OnServing: TypeAlias = "Callable[[list[str]], None]"
 # A refresh under way when tokend stops is given this long: a call to WeChat, and the saving.
 # With the time that open requests get, this stays under 15 s.
 _LAST_FLIGHTS_SECONDS = 9.0
+
+# Between two pieces of a call that is passed on.
+_IDLE = timedelta(seconds=30)
 
 
 def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
@@ -135,9 +142,10 @@ async def serve(
             logs.set_level(new.log.level)
 
         reload = Reload(config, read=read or (lambda: config), apply=apply, reloading=reloading)
-        handles = Handles(fleet.secret_of, clock)
-        callers = Callers(fleet.keepers, fleet.records, access, owners=owners, handles=handles)
-        urls = await stack.enter_async_context(
+        shaped = await stack.enter_async_context(
+            _shaped(config, fleet, access, follower, owners=owners, clock=clock)
+        )
+        where = await stack.enter_async_context(
             serving(
                 make_app(
                     fleet.keepers,
@@ -145,7 +153,7 @@ async def serve(
                     clock,
                     follower=follower,
                     configuration=reload,
-                    shaped=Facade(fleet.keepers, callers, handles, follower=follower),
+                    shaped=shaped,
                 ),
                 addresses=config.server.listen,
                 unix=_unix(config),
@@ -156,13 +164,35 @@ async def serve(
         await stack.enter_async_context(schedule.running())
         await stack.enter_async_context(_running(follower.run()))
         await stack.enter_async_context(_running(reload.run(signals.hangup)))
-        log.info("serving", urls=urls, keys=len(fleet.keepers))
-        on_serving(urls)
+        log.info("serving", urls=where, keys=len(fleet.keepers))
+        on_serving(where)
         tell()
         systemd.ready()
         await signals.stop.wait()
         log.info("stopping")
         systemd.stopping()
+
+
+@asynccontextmanager
+async def _shaped(
+    config: Config,
+    fleet: Fleet,
+    access: Access,
+    follower: Follower,
+    *,
+    owners: Owners,
+    clock: Clock,
+) -> AsyncIterator[list[Shaped]]:
+    """What SDKs for WeChat use: its own routes, and if so configured whatever has none here."""
+    handles = Handles(fleet.app, clock)
+    callers = Callers(fleet.keepers, fleet.records, access, owners=owners, handles=handles)
+    facade = Facade(fleet.keepers, callers, handles, follower=follower)
+    if not config.forward.enabled:
+        yield [facade]
+        return
+    upstreams = {platform: each[0] for platform, each in urls(config).items()}
+    async with open_relay(idle=_IDLE, proxy=config.wechat.proxy) as relay:
+        yield [facade, Forward(relay, Passages(callers, upstreams))]
 
 
 async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tokend.config import AppConfig, KeyConfig
     from tokend.contracts import Store
     from tokend.flight import Spawn
-    from tokend.model import App, Platform, Secret
+    from tokend.model import App, Platform
     from tokend.terms import Terms
     from tokend.wechat.transport import Transport
 
@@ -46,7 +46,7 @@ class Fleet:
         self.keepers: dict[str, Keeper] = {}
         self.records: dict[str, Keeper] = {}
         self._configs: dict[str, KeyConfig] = {}
-        self._secrets: dict[str, Secret] = {}
+        self._apps: dict[str, App] = {}
         self._breaker = Breaker("tokend", process_limits(0), clock)
         self._store = store
         self._transports = transports
@@ -71,11 +71,11 @@ class Fleet:
             elif self._configs[name] != config:
                 self.keepers[name].reconfigure(self._refresher(config), config.pace)
         self._configs = wanted
-        self._secrets = {config.app.appid: config.app.secret for config in apps.values()}
+        self._apps = {config.app.appid: config.app for config in apps.values()}
 
-    def secret_of(self, appid: str) -> Secret | None:
-        """The AppSecret of an app that is configured now."""
-        return self._secrets.get(appid)
+    def app(self, appid: str) -> App | None:
+        """The app that is configured now with this appid."""
+        return self._apps.get(appid)
 
     def _add(self, config: KeyConfig) -> None:
         keeper = Keeper(

@@ -60,17 +60,22 @@ class Platform(StrEnum):
     WECOM = "wecom"
 
 
+def platform_of(appid: str) -> Platform:
+    """An agent of WeCom has ``corpid/agentid`` for an appid."""
+    return Platform.WECOM if "/" in appid else Platform.OFFICIAL
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One WeChat account: the name it is configured under, its appid, its AppSecret.
-
-    An app of WeCom is an agent of a corp, and has ``corpid/agentid`` for an appid.
-    """
+    """One WeChat account: the name it is configured under, its appid, its AppSecret."""
 
     name: str
     appid: str
     secret: Secret
-    platform: Platform = Platform.OFFICIAL
+
+    @property
+    def platform(self) -> Platform:
+        return platform_of(self.appid)
 
 
 # The kind that every app has, and all others are asked for with.
@@ -92,6 +97,10 @@ class TokenKey:
     def record(self) -> str:
         """The key's name in a store: by appid, because nodes may call one account differently."""
         return f"{self.appid}/{self.kind}"
+
+    @property
+    def platform(self) -> Platform:
+        return platform_of(self.appid)
 
     @property
     def field(self) -> str:

@@ -82,12 +82,9 @@ class Api:
             scene.clock,
             follower=Still(),
             configuration=self.file,
-            shaped=self,
+            shaped=[],
         )
         self.http: TestClient
-
-    def add_to(self, router) -> None:
-        """WeChat's own routes have tests of their own."""
 
     async def begin(self) -> None:
         await self.schedule.look()

@@ -109,7 +109,7 @@ class House:
         self.trouble = None
         self.mistakes = ()
         access = Access(self.config.clients.values())
-        handles = Handles(self.fleet.secret_of, self.clock)
+        handles = Handles(self.fleet.app, self.clock)
         callers = Callers(
             self.fleet.keepers, self.fleet.records, access, owners=self.owners, handles=handles
         )
@@ -120,7 +120,7 @@ class House:
             self.clock,
             follower=self,
             configuration=self,
-            shaped=Facade(self.fleet.keepers, callers, handles, follower=self),
+            shaped=[Facade(self.fleet.keepers, callers, handles, follower=self)],
         )
         self.http: TestClient
 

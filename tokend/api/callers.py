@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokend.api import errcodes
 from tokend.api.errcodes import Refused
-from tokend.model import ACCESS_TOKEN, Permission, Secret
+from tokend.model import ACCESS_TOKEN, Permission, Platform, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,9 +73,10 @@ class Callers:
         so that nobody else learns which accounts there are.
         """
         client = self._access.holder(request, secret)
-        is_wecom = "/" in appid
-        tokens = None if is_wecom else self._records.get(f"{appid}/{ACCESS_TOKEN}")
-        return Caller(client=client, tokens=tokens) if tokens else None
+        tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")
+        if tokens is None or tokens.key.platform is not Platform.OFFICIAL:
+            return None
+        return Caller(client=client, tokens=tokens)
 
     def by_corp_secret(self, request: web.Request, *, corpid: str, secret: str) -> list[Caller]:
         """The same for WeCom, where a corp has an app for each of its agents: those of them that

@@ -109,12 +109,15 @@ class Relay(Protocol):
 
 
 class Forward:
-    """*handle* is for every path and method that no other route has."""
+    """For every path that no other route has, but tokend's own."""
 
     def __init__(self, relay: Relay, passages: Passages) -> None:
         self._relay = relay
         self._passages = passages
         self.handle: Handler = shaped(self._pass_on)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        router.add_route("*", "/{path:(?!v1/).*}", self.handle)
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         if request.method not in _METHODS:

@@ -13,6 +13,7 @@ import hmac
 import json
 from typing import TYPE_CHECKING
 
+from tokend.errors import UnknownKey
 from tokend.model import Secret
 
 if TYPE_CHECKING:
@@ -20,24 +21,26 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tokend.clock import Clock
+    from tokend.model import App
 
 _PREFIX = "h1"
 
 
 class Handles:
-    """*secret_of* gives the AppSecret of an appid; None if there is no such app."""
+    """*app_of* gives the app with an appid; None if there is none."""
 
-    def __init__(self, secret_of: Callable[[str], Secret | None], clock: Clock) -> None:
-        self._secret_of = secret_of
+    def __init__(self, app_of: Callable[[str], App | None], clock: Clock) -> None:
+        self._app_of = app_of
         self._clock = clock
 
     def seal(self, *, client: str, appid: str, lifetime: timedelta) -> Secret:
-        """A handle of *client* for the app with *appid*, which there is."""
-        secret = self._secret_of(appid)
-        assert secret is not None  # noqa: S101, whoever has its token has configured it
+        """A handle of *client*. Raises ``UnknownKey`` if there is no such app any more."""
+        app = self._app_of(appid)
+        if app is None:
+            raise UnknownKey(f"{appid}: no such app")
         until = int((self._clock.wall() + lifetime).timestamp())
         content = _encoded(json.dumps([client, appid, until]).encode())
-        return Secret(f"{_PREFIX}.{content}.{_mac(secret, content)}")
+        return Secret(f"{_PREFIX}.{content}.{_mac(app.secret, content)}")
 
     def unseal(self, handle: Secret) -> tuple[str, str] | None:
         """The client's name and the appid; None if this is no handle, or one no longer."""
@@ -49,8 +52,8 @@ class Handles:
             client, appid, until = json.loads(base64.urlsafe_b64decode(content + "=="))
         except (ValueError, TypeError, binascii.Error, RecursionError):
             return None
-        secret = self._secret_of(appid) if isinstance(appid, str) else None
-        if secret is None or not hmac.compare_digest(mac.encode(), _mac(secret, content).encode()):
+        app = self._app_of(appid) if isinstance(appid, str) else None
+        if app is None or Secret(mac) != Secret(_mac(app.secret, content)):
             return None
         return (client, appid) if self._clock.wall().timestamp() < until else None
 

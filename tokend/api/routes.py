@@ -60,9 +60,9 @@ def make_app(
     *,
     follower: Follower,
     configuration: Configuration,
-    shaped: Shaped,
+    shaped: Sequence[Shaped],
 ) -> web.Application:
-    """The API over *keepers*, by their keys (``shop/access_token``); *shaped* adds WeChat's own."""
+    """The API over *keepers*, by their keys (``shop/access_token``); *shaped* are WeChat's own."""
     routes = Routes(keepers, access, clock, follower=follower, configuration=configuration)
     app = web.Application(
         middlewares=[problems, routes.refuse_browsers], client_max_size=wire.LONGEST_BODY
@@ -75,7 +75,8 @@ def make_app(
     app.router.add_get("/healthz", routes.healthz)
     app.router.add_get("/readyz", routes.readyz)
     app.on_shutdown.append(routes.end_polls)
-    shaped.add_to(app.router)
+    for each in shaped:
+        each.add_to(app.router)
     return app
 
 

@@ -30,7 +30,7 @@ from tokend.config.settings import (
     WecomSettings,
 )
 from tokend.errors import ConfigError
-from tokend.model import ACCESS_TOKEN, App, Client, Platform, Secret, TokenKey
+from tokend.model import ACCESS_TOKEN, App, Client, Secret, TokenKey
 from tokend.policy import PACES, Pace, ticket_pace
 from tokend.store.login import ANONYMOUS, Login
 from tokend.store.mirror import Mirror
@@ -221,12 +221,7 @@ class _Reading:
                 self._keys += _keys(name, settings)
             secret = self._app_secret(name, settings)
             if secret:
-                app = App(
-                    name=name,
-                    appid=settings.appid,
-                    secret=secret,
-                    platform=Platform(settings.type),
-                )
+                app = App(name=name, appid=settings.appid, secret=secret)
                 apps[name] = self._app(app, settings, terms)
         return apps
 

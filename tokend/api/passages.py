@@ -1,0 +1,81 @@
+"""Which client may have which calls passed on, and with which app's token."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tokend.api import errcodes
+from tokend.api.errcodes import Refused
+from tokend.errors import NotReady
+from tokend.model import Permission, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiohttp import web
+
+    from tokend.api.callers import Callers
+    from tokend.keeper import Keeper
+    from tokend.model import Client, Platform
+
+_REFRESH_SECONDS = 10.0
+_SECOND = timedelta(seconds=1)
+
+
+class Passages:
+    """*upstreams* are where the accounts of each platform are called."""
+
+    def __init__(self, callers: Callers, upstreams: Mapping[Platform, str]) -> None:
+        self._callers = callers
+        self._upstreams = upstreams
+
+    def __call__(self, given: str, request: web.Request) -> Passage:
+        """Of whoever has *given* for an access_token. Raises ``Refused``."""
+        callers = [
+            caller
+            for caller in self._callers.by_token(request, Secret(given))
+            if caller.may(Permission.CALL)
+        ]
+        if not callers:
+            raise Refused(errcodes.UNAUTHORIZED, "api unauthorized, this client may not call")
+        tokens = callers[0].tokens
+        return Passage(
+            clients=[caller.client for caller in callers],
+            tokens=tokens,
+            upstream=self._upstreams[tokens.key.platform],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """Of one of *clients*: a token was given to all of them, and any may have sent it."""
+
+    clients: Sequence[Client]
+    tokens: Keeper
+    upstream: str
+
+    def allows(self, path: str) -> bool:
+        return any(_allows(client.paths, path) for client in self.clients)
+
+    def token(self) -> Secret:
+        return self.tokens.current().token.value
+
+    async def replace(self, rejected: Secret) -> Secret:
+        try:
+            async with asyncio.timeout(_REFRESH_SECONDS):
+                replaced = await self.tokens.refresh(rejected=rejected)
+        except TimeoutError:
+            raise NotReady(
+                f"{self.tokens.key}: the refresh is still under way", retry_after=_SECOND
+            ) from None
+        return replaced.answer.token.value
+
+
+def _allows(paths: Sequence[str], path: str) -> bool:
+    """None named is all; ``/cgi-bin/media/*`` is everything below."""
+    return not paths or any(
+        path.startswith(each[:-1]) if each.endswith("*") else path == each for each in paths
+    )
