@@ -74,6 +74,7 @@ class Asking:
 
     async def alone(self, fence: int) -> Token:
         """The token there is, under no lease."""
+        await self.prepare()
         return await self._issued(self._source.current, fence=fence)
 
     async def _ask(self, issue: Issue, right: Right) -> Token:

@@ -46,8 +46,6 @@ class TicketSource:
 
     async def issue(self) -> Issued:
         access_token = self._current()
-        if access_token == self._rejected:
-            raise UpstreamUnreachable("WeChat has rejected the access_token; waiting for another")
         try:
             return read_ticket(
                 await self._transport.send(self._recipe.request(access_token)), self._app

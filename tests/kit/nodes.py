@@ -22,7 +22,7 @@ REFRESH = f"{TOKEN}/refresh"
 
 # As short as the inequalities allow with a call of 1 s and a step of 0.5 s.
 LEASE = 9.5
-QUARANTINE = 14.0
+QUARANTINE = 18.0
 POLL = 3.0
 CALL = 1.0
 GRACE = 0.1

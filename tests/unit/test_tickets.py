@@ -9,7 +9,8 @@ from kit.house import APPS, BLOG, SHOP, House
 from kit.office import CORPID
 
 from tokend import config
-from tokend.errors import NotReady, RefreshLimited, UpstreamError
+from tokend.errors import NotReady, RefreshLimited, StoreError, UpstreamError
+from tokend.store.local import LocalStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,10 +49,12 @@ async def test_a_ticket_is_asked_for_after_its_access_token(folder: Path) -> Non
     house.wechat.hold()
     await house.begin()
     waiting = [sent.path for sent in house.wechat.sent]
+    failures = house.fleet.keepers["shop/jsapi_ticket"].status().failures
     house.wechat.let_go()
     await house.live(3)
 
     assert set(waiting) <= TOKENS
+    assert failures == 0
     assert house.token("shop/jsapi_ticket") != house.token("shop/wx_card_ticket")
     assert set(used(house)) == {house.token("shop/access_token")}
 
@@ -140,6 +143,28 @@ async def test_over_two_days_no_dead_ticket_is_served_and_few_are_asked_for(hous
             assert house.is_valid(house.token(name))
 
     assert house.world.calls(SHOP, "getticket") <= 2 * 26
+
+
+async def test_the_standalone_minter_asks_with_no_rejected_token_either(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(folder, apps=f"[refresh]\nstandalone_minter = true\n{APPS}")
+    await house.begin()
+    rotate(house)
+    await force(house, "shop/jsapi_ticket")
+    for step in ("load", "acquire", "save", "release", "spend"):
+        monkeypatch.setattr(LocalStore, step, away)
+    house.wechat.coming.extend(["unreachable"] * 10_000)
+    house.wechat.sent.clear()
+
+    await house.live(7200 - 60, step=20)
+
+    asked = [sent for sent in house.wechat.sent if sent.query.get("type") == "jsapi"]
+    assert asked == []
+
+
+async def away(*_: object, **__: object) -> None:
+    raise StoreError("away")
 
 
 # WeCom
