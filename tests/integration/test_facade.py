@@ -386,6 +386,23 @@ async def test_no_mix_of_parameters_gives_another_clients_app(house: House) -> N
     assert served == {"shopper", "blogger", "seller"}
 
 
+@pytest.mark.parametrize(
+    ("client", "mine"), [("shopper", "shop"), ("blogger", "blog"), ("seller", "sales")]
+)
+async def test_nobody_reports_the_token_of_anothers_app(
+    house: House, client: str, mine: str
+) -> None:
+    headers = {"Authorization": f"Bearer {key(client)}"}
+    outcomes = {}
+    for name in house.fleet.keepers:
+        body = {"rejected": house.token(name)}
+        async with house.http.post(f"/v1/apps/{name}/refresh", json=body, headers=headers) as done:
+            outcomes[name] = done.status
+
+    forbidden = {name for name, status in outcomes.items() if status == 403}
+    assert forbidden == {name for name in house.fleet.keepers if not name.startswith(f"{mine}/")}
+
+
 # Signatures
 
 

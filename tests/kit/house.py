@@ -108,12 +108,11 @@ class House:
         )
         self.trouble = None
         self.mistakes = ()
-        access = Access(self.config.clients.values())
-        handles = Handles(self.fleet.app, self.clock)
-        callers = Callers(
+        self.access = access = Access(self.config.clients.values())
+        self.handles = handles = Handles(self.fleet.app, self.clock)
+        self.callers = callers = Callers(
             self.fleet.keepers, self.fleet.records, access, owners=self.owners, handles=handles
         )
-        self.callers = callers
         self.app = make_app(
             self.fleet.keepers,
             access,

@@ -1,0 +1,172 @@
+"""Who may have which calls passed on, with whose token."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from kit.house import House, key
+
+from tokend.api.errcodes import Refused
+from tokend.api.passages import Passages
+from tokend.model import Platform, Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tokend.api.passages import Passage
+
+UPSTREAMS = {Platform.OFFICIAL: "https://official", Platform.WECOM: "https://wecom"}
+
+MORE_CLIENTS = """
+[clients.shopper]
+apps = ["shop"]
+can = ["read", "call"]
+paths = ["/cgi-bin/menu/get", "/cgi-bin/media/*"]
+[clients.blind]
+apps = ["shop"]
+can = ["call"]
+tokens = "never"
+paths = ["/cgi-bin/user/info"]
+[clients.reader]
+apps = ["blog"]
+can = ["read"]
+[clients.caller]
+apps = ["blog"]
+can = ["call"]
+[clients.seller]
+apps = ["sales"]
+can = ["read", "call"]
+[clients.both]
+apps = ["shop", "sales"]
+can = ["call"]
+"""
+
+
+@pytest.fixture
+async def house(folder: Path) -> House:
+    house = House(folder, clients=MORE_CLIENTS)
+    await house.begin()
+    return house
+
+
+def passage(house: House, given: str) -> Passage:
+    return Passages(house.callers, UPSTREAMS)(given, make_mocked_request("GET", "/"))
+
+
+def handle(house: House, client: str, appid: str) -> str:
+    sealed = house.handles.seal(client=client, appid=appid, lifetime=timedelta(hours=1))
+    return sealed.reveal()
+
+
+@pytest.mark.parametrize(
+    ("given", "app", "upstream"),
+    [
+        pytest.param(lambda _: key("shopper"), "shop", "https://official", id="a key"),
+        pytest.param(lambda _: key("seller"), "sales", "https://wecom", id="a key at WeCom"),
+        pytest.param(lambda _: key("blind"), "shop", "https://official", id="a key without tokens"),
+        pytest.param(
+            lambda house: house.token("shop/access_token"), "shop", "https://official", id="a token"
+        ),
+        pytest.param(
+            lambda house: house.token("sales/access_token"), "sales", "https://wecom",
+            id="a token of WeCom",
+        ),
+        pytest.param(
+            lambda house: handle(house, "blind", "wx0123456789abcdef"), "shop", "https://official",
+            id="a handle",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_call_goes_with_the_token_of_the_callers_app(
+    house: House, given, app: str, upstream: str
+) -> None:
+    found = passage(house, given(house))
+
+    assert found.upstream == upstream
+    assert found.token() == Secret(house.token(f"{app}/access_token"))
+
+
+@pytest.mark.parametrize(
+    ("given", "errcode"),
+    [
+        pytest.param(lambda _: "nonsense", 40001, id="nonsense"),
+        pytest.param(lambda _: key("both"), 40001, id="a key for two apps"),
+        pytest.param(lambda _: key("reader"), 48001, id="a key that may not call"),
+        pytest.param(
+            lambda house: house.token("blog/access_token"), 48001,
+            id="a token that nobody has who may call",
+        ),
+        pytest.param(
+            lambda house: house.token("stock/access_token"), 48001, id="a token that nobody has"
+        ),
+        pytest.param(
+            lambda house: house.token("shop/jsapi_ticket"), 40001, id="a ticket"
+        ),
+        pytest.param(
+            lambda house: handle(house, "blind", "wxfedcba9876543210"), 48001,
+            id="a handle for another's app",
+        ),
+        pytest.param(
+            lambda house: handle(house, "nobody", "wx0123456789abcdef"), 40001,
+            id="a handle of somebody who is gone",
+        ),
+    ],
+)  # fmt: skip
+async def test_what_gives_no_passage_is_refused(house: House, given, errcode: int) -> None:
+    with pytest.raises(Refused) as refused:
+        passage(house, given(house))
+
+    assert refused.value.errcode == errcode
+
+
+@pytest.mark.parametrize(
+    ("client", "path", "allowed"),
+    [
+        ("shopper", "/cgi-bin/menu/get", True),
+        ("shopper", "/cgi-bin/menu/get/more", False),
+        ("shopper", "/cgi-bin/media/upload", True),
+        ("shopper", "/cgi-bin/media", False),
+        ("shopper", "/cgi-bin/mediation", False),
+        ("shopper", "/cgi-bin/user/info", False),
+        ("blind", "/cgi-bin/user/info", True),
+        ("blind", "/cgi-bin/menu/get", False),
+        ("seller", "/cgi-bin/whatever", True),
+    ],
+)
+async def test_a_client_may_call_what_its_list_names(
+    house: House, client: str, path: str, *, allowed: bool
+) -> None:
+    assert passage(house, key(client)).allows(path) is allowed
+
+
+async def test_a_permission_that_was_taken_away_ends_the_passage(
+    house: House, folder: Path
+) -> None:
+    given = [
+        key("shopper"),
+        house.token("shop/access_token"),
+        handle(house, "blind", "wx0123456789abcdef"),
+    ]
+    fewer = MORE_CLIENTS.replace('can = ["read", "call"]', 'can = ["read"]').replace(
+        'can = ["call"]', 'can = ["status"]'
+    )
+
+    house.access.change(House(folder, clients=fewer).config.clients.values())
+
+    for each in given:
+        with pytest.raises(Refused):
+            passage(house, each)
+
+
+async def test_a_rejected_token_is_replaced_for_the_call(house: House) -> None:
+    found = passage(house, key("shopper"))
+    rejected = found.token()
+
+    newer = await found.replace(rejected)
+
+    assert newer != rejected
+    assert found.token() == newer
+    assert await found.replace(rejected) == newer
