@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from kit.tls import make_certificates
 
 from tokend.config import load
-from tokend.config.settings import NAMED, SECTIONS, Address
+from tokend.config.settings import NAMED, SECTIONS
+from tokend.config.values import Address
 from tokend.errors import ConfigError
 from tokend.model import Permission, Secret
 from tokend.store.login import Login

@@ -1,5 +1,6 @@
 """The configuration: one TOML file, checked as a whole.
 
+* ``values``    what single values must be like
 * ``settings``  what can be set, with the defaults
 * ``secrets``   secrets are read from files of their own, never from the TOML
 * ``login``     how to log in to the store: passwords, certificates, keys

@@ -2,209 +2,36 @@
 
 from __future__ import annotations
 
-import grp
-import ipaddress
-import re
 from datetime import timedelta
-from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tokend.config.values import (
+    NOT_EMPTY,
+    WITH_ACCESS_TOKEN,
+    Address,
+    ApiPath,
+    Appid,
+    Can,
+    Corpid,
+    Group,
+    KeySha256,
+    Listen,
+    Octal,
+    Pattern,
+    ProxyUrl,
+    SocketPath,
+    StoreUrl,
+    WechatUrl,
 )
-
-from tokend.model import Permission
-from tokend.store.mirror import PLACEHOLDERS
 from tokend.store.redis_url import RedisUrl, is_redis
-
-_T = TypeVar("_T")
-
-_LONGEST_SOCKET_PATH = 107
 
 # WeChat gives a new stable_token only in the last 300 s of the old one.
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
 _STABLE_WINDOW = 300
 
 _SHORTEST_RECONCILE = 30
-
-
-class Address(NamedTuple):
-    """Where to listen."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-
-    @classmethod
-    def parse(cls, text: object) -> Address:
-        if not isinstance(text, str):
-            raise ValueError("must be a string such as '127.0.0.1:8390'")  # noqa: TRY004
-        host, colon, port = text.rpartition(":")
-        if not (colon and port.isascii() and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004
-            raise ValueError(f"{text}: must end with a port, as in '127.0.0.1:8390'")
-        if host == "localhost":
-            return cls(host, int(port))
-        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        try:
-            version = ipaddress.ip_address(bare).version
-        except ValueError:
-            raise ValueError(f"{text}: must begin with an IP address or localhost") from None
-        if (version == 6) != (bare != host):  # noqa: PLR2004
-            raise ValueError(f"{text}: an IPv6 address stands in brackets, as in '[::1]:8390'")
-        return cls(bare, int(port))
-
-
-def _split(url: str) -> SplitResult:
-    """Without showing the URL: it may hold what must not be shown."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("not a URL") from None
-    if "@" in parts.netloc:
-        raise ValueError("must hold no user name or password; passwords have files of their own")
-    return parts
-
-
-def _store_url(url: str) -> str:
-    if url == "memory:":
-        return url
-    if is_redis(url):
-        RedisUrl.parse(url)
-        return url
-    parts = _split(url)
-    if parts.scheme != "sqlite":
-        raise ValueError(f"must be one of {_STORES}")
-    if parts.netloc or not (parts.path.startswith("/") and parts.path.strip("/")):
-        raise ValueError("needs an absolute path, as in 'sqlite:///var/lib/tokend/…'")
-    return url
-
-
-_STORES = (
-    "memory:, sqlite:///path, redis://, redis+sentinel://, redis+cluster:// "
-    "(rediss… with TLS), unix:///path"
-)
-
-
-def _pattern(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    if not text.isprintable():
-        raise ValueError(f"{text!a}: must hold no control characters")
-    rest = text
-    for placeholder in PLACEHOLDERS:
-        rest = rest.replace(placeholder, " ")
-    if "{" in rest or "}" in rest:
-        raise ValueError(f"{text}: braces are for {', '.join(PLACEHOLDERS)} and nothing else")
-    return text
-
-
-def _wechat_url(url: str) -> str:
-    parts = _split(url)
-    if parts.path.strip("/") or parts.query or parts.fragment or not parts.hostname:
-        raise ValueError(f"{url}: must be scheme and host alone")
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)):
-        return url.rstrip("/")
-    raise ValueError(f"{url}: must be https; the AppSecret goes there")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return Address(host, 0).is_loopback
-    except ValueError:
-        return False
-
-
-def _proxy_url(url: str) -> str:
-    if not url:
-        return url
-    parts = _split(url)
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
-        raise ValueError("must be like 'http://proxy:3128'")
-    return url.rstrip("/")
-
-
-def _socket_path(path: str) -> str:
-    if path and not path.startswith("/"):
-        raise ValueError(f"{path}: must be an absolute path")
-    if len(path.encode()) > _LONGEST_SOCKET_PATH:
-        raise ValueError(
-            f"{path}: longer than {_LONGEST_SOCKET_PATH} bytes, which no socket may be"
-        )
-    return path
-
-
-def _octal(text: str) -> str:
-    if not re.fullmatch(r"0?[0-7]{3}", text):
-        raise ValueError(f"{text}: must be octal digits, as in '0660'")
-    return text
-
-
-def _group(name: str) -> str:
-    if name:
-        try:
-            grp.getgrnam(name)
-        except KeyError:
-            raise ValueError(f"{name}: no such group on this host") from None
-    return name
-
-
-def _corpid(text: str) -> str:
-    if not re.fullmatch(r"w[wx][0-9a-z]{16}", text):
-        raise ValueError(f"{text}: must be 'ww' and 16 small letters or digits")
-    return text
-
-
-def _appid(text: str) -> str:
-    if not re.fullmatch(r"wx[0-9a-z]{16}", text):
-        raise ValueError(f"{text}: must be 'wx' and 16 small letters or digits")
-    return text
-
-
-def _key_sha256(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        raise ValueError("must be the 64 hex digits that 'tokend key CLIENT' prints")
-    return text.lower()
-
-
-def _not_empty(given: tuple[_T, ...]) -> tuple[_T, ...]:
-    if not given:
-        raise ValueError("must not be empty")
-    return given
-
-
-def _with_access_token(kinds: tuple[str, ...]) -> tuple[str, ...]:
-    """First: the others are asked for with it."""
-    if "access_token" not in kinds:
-        raise ValueError("must hold access_token, which tickets are asked for with")
-    return tuple(dict.fromkeys(("access_token", *kinds)))
-
-
-def _api_path(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9_-]+)+/?\*?", text):
-        raise ValueError(
-            f"{text}: must be like '/cgi-bin/message/custom/send' or '/cgi-bin/media/*'"
-        )
-    return text
-
-
-ApiPath: TypeAlias = Annotated[str, AfterValidator(_api_path)]
-Can: TypeAlias = Annotated[Permission, Field(strict=False)]
-Listen: TypeAlias = Annotated[Address, BeforeValidator(Address.parse)]
-Pattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
-WechatUrl: TypeAlias = Annotated[str, AfterValidator(_wechat_url)]
 
 
 class _Section(BaseModel):
@@ -217,16 +44,16 @@ class ServerSettings(_Section):
     """Where tokend is reached."""
 
     listen: Annotated[tuple[Listen, ...], Field(strict=False)] = (Address("127.0.0.1", 8390),)
-    socket: Annotated[str, AfterValidator(_socket_path)] = "/run/tokend/tokend.sock"
-    socket_mode: Annotated[str, AfterValidator(_octal)] = "0600"
-    socket_group: Annotated[str, AfterValidator(_group)] = ""
+    socket: SocketPath = "/run/tokend/tokend.sock"
+    socket_mode: Octal = "0600"
+    socket_group: Group = ""
     allowed_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class StoreSettings(_Section):
     """Where tokens are kept."""
 
-    url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///var/lib/tokend/tokend.db"
+    url: StoreUrl = "sqlite:///var/lib/tokend/tokend.db"
     username: str = ""
     password_file: str = ""
     sentinel_password_file: str = ""
@@ -291,7 +118,7 @@ class WechatSettings(_Section):
 
     url: WechatUrl = "https://api.weixin.qq.com"
     fallback_urls: Annotated[tuple[WechatUrl, ...], Field(strict=False)] = ()
-    proxy: Annotated[str, AfterValidator(_proxy_url)] = ""
+    proxy: ProxyUrl = ""
     timeout_seconds: Annotated[float, Field(ge=1, le=8)] = 8
 
     @property
@@ -335,12 +162,12 @@ class AppSettings(_Account):
     """An official account or a mini-program."""
 
     type: Literal["official"] = "official"
-    appid: Annotated[str, AfterValidator(_appid)]
+    appid: Appid
     method: Literal["stable_token", "token"] = "stable_token"
     kinds: Annotated[
         tuple[Literal["access_token", "jsapi_ticket", "wx_card_ticket"], ...],
         Field(strict=False),
-        AfterValidator(_with_access_token),
+        WITH_ACCESS_TOKEN,
     ] = ("access_token",)
 
     @model_validator(mode="after")
@@ -357,12 +184,12 @@ class WecomAppSettings(_Account):
     """An agent of a corp at WeCom."""
 
     type: Literal["wecom"]
-    corpid: Annotated[str, AfterValidator(_corpid)]
+    corpid: Corpid
     agentid: Annotated[int, Field(ge=1, le=2**31)]
     kinds: Annotated[
         tuple[Literal["access_token", "jsapi_ticket", "agent_config_ticket"], ...],
         Field(strict=False),
-        AfterValidator(_with_access_token),
+        WITH_ACCESS_TOKEN,
     ] = ("access_token",)
 
     @property
@@ -377,9 +204,9 @@ class WecomAppSettings(_Account):
 class ClientSettings(_Section):
     """One program that may ask."""
 
-    key_sha256: Annotated[str, AfterValidator(_key_sha256)]
-    apps: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_not_empty)]
-    can: Annotated[tuple[Can, ...], Field(strict=False), AfterValidator(_not_empty)]
+    key_sha256: KeySha256
+    apps: Annotated[tuple[str, ...], Field(strict=False), NOT_EMPTY]
+    can: Annotated[tuple[Can, ...], Field(strict=False), NOT_EMPTY]
     tokens: Literal["given", "never"] = "given"
     paths: Annotated[tuple[ApiPath, ...], Field(strict=False)] = ()
 
