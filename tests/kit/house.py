@@ -97,7 +97,7 @@ class House:
         self.schedule = Schedule(self.clock)
         self.owners = Owners()
         self.tasks: set[asyncio.Task[object]] = set()
-        self.config = _load(folder, apps + clients)
+        self.config = _load(folder, f"[forward]\nenabled = true\n{apps}{clients}")
         self.fleet = Fleet(
             store=LocalStore(MemoryTable(), self.clock),
             transports=dict.fromkeys(Platform, self.wechat),

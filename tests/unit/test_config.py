@@ -350,6 +350,51 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="client of an unknown app",
         ),
         pytest.param(
+            APP + CLIENT + 'tokens = "never"\n',
+            "clients.order.tokens: never, so that it needs 'call' in can, and forward.enabled",
+            id="neither tokens nor calls",
+        ),
+        pytest.param(
+            APP + CLIENT + 'paths = ["/cgi-bin/media/*"]\n',
+            "clients.order.paths: are those of calls, so that it needs 'call' in can",
+            id="calls that it may not make",
+        ),
+        pytest.param(
+            APP + CLIENT.replace('"read"', '"call"') + 'paths = ["media"]\n',
+            "clients.order.paths[0]: media: must be like '/cgi-bin/message/custom/send' or "
+            "'/cgi-bin/media/*'",
+            id="no path",
+        ),
+        pytest.param(
+            APP + 'kinds = ["jsapi_ticket"]\n',
+            "apps.shop.kinds: must hold access_token, which tickets are asked for with",
+            id="a ticket without a token",
+        ),
+        pytest.param(
+            APP + 'kinds = ["access_token", "agent_config_ticket"]\n',
+            "apps.shop.kinds[1]: must be 'access_token', 'jsapi_ticket' or 'wx_card_ticket'",
+            id="WeCom's ticket of an official account",
+        ),
+        pytest.param(
+            APP + 'kinds = ["access_token", "jsapi_ticket"]\nahead_seconds = 100\n',
+            "apps.shop.ahead_seconds (100) must be at least 116 for jsapi_ticket: the 75 s of "
+            "jitter, and refresh.lease_seconds + wechat.timeout_seconds + 3 (41) for another node "
+            "to take over",
+            id="too late for a ticket",
+        ),
+        pytest.param(
+            APP + '[apps.robot]\ntype = "wecom"\nsecret_file = "shop.secret"\nagentid = 1\n',
+            "apps.robot.corpid: is required",
+            id="WeCom without a corp",
+        ),
+        pytest.param(
+            APP
+            + '[apps.robot]\ntype = "wecom"\nsecret_file = "shop.secret"\ncorpid = "corp"\n'
+            + "agentid = 1\n",
+            "apps.robot.corpid: corp: must be 'ww' and 16 small letters or digits",
+            id="WeCom with a wrong corp",
+        ),
+        pytest.param(
             APP + CLIENT.replace('"read"', '"raed"'),
             "clients.order.can[0]: must be 'read', 'refresh', 'force', 'status', 'reload', 'sign' "
             "or 'call'",

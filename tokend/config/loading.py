@@ -30,7 +30,7 @@ from tokend.config.settings import (
     WecomSettings,
 )
 from tokend.errors import ConfigError
-from tokend.model import ACCESS_TOKEN, App, Client, Secret, TokenKey
+from tokend.model import ACCESS_TOKEN, App, Client, Permission, Secret, TokenKey
 from tokend.policy import PACES, Pace, ticket_pace
 from tokend.store.login import ANONYMOUS, Login
 from tokend.store.mirror import Mirror
@@ -136,7 +136,7 @@ class _Reading:
         log = self._section("log", LogSettings)
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
         apps = self._apps(terms)
-        clients = self._clients()
+        clients = self._clients(forward)
         login = self._login(store)
         self.mistakes += wrong_names(store, self._keys) if store else ()
         self.mistakes += _unreachable(server)
@@ -258,7 +258,7 @@ class _Reading:
         self.mistakes += files.mistakes
         return login
 
-    def _clients(self) -> dict[str, Client]:
+    def _clients(self, forward: ForwardSettings | None) -> dict[str, Client]:
         clients: dict[str, Client] = {}
         owners: dict[str, str] = {}
         for name, settings in self._named("clients", lambda _: ClientSettings):
@@ -266,6 +266,7 @@ class _Reading:
             if owner != name:
                 self.mistakes.append(f"clients.{name}.key_sha256: is that of clients.{owner} too")
             self.mistakes += self._unknown_apps(name, settings.apps)
+            self.mistakes += _pointless(name, settings, forward)
             everything = "*" in settings.apps
             clients[name] = Client(
                 name=name,
@@ -299,6 +300,17 @@ class _Reading:
 
 
 _AnyApp: TypeAlias = AppSettings | WecomAppSettings
+
+
+def _pointless(
+    name: str, settings: ClientSettings, forward: ForwardSettings | None
+) -> Iterator[str]:
+    """What would never do anything for the client."""
+    place, calls = f"clients.{name}", Permission.CALL in settings.can
+    if settings.tokens == "never" and not (calls and forward and forward.enabled):
+        yield f"{place}.tokens: never, so that it needs 'call' in can, and forward.enabled"
+    if settings.paths and not calls:
+        yield f"{place}.paths: are those of calls, so that it needs 'call' in can"
 
 
 def _keys(name: str, settings: _AnyApp) -> list[TokenKey]:
