@@ -12,10 +12,12 @@ Read it in this order:
    ``contracts``: what they need of a source and a store
 4. ``keeper``     one key: what others may ask for; ``kept``: what is served; ``plan``: what comes
    next; ``budget``, ``allowance``, ``breaker``: how often; ``flight``: a refresh under way
-5. ``schedule``   all keys: which is due next; ``follower``: what other nodes have done
+5. ``schedule``   all keys: which is due next; ``follower``: what other nodes have done;
+   ``ticket``: what is asked for with an access_token
 6. ``wechat``     what WeChat is asked, and what its answers mean
 7. ``store``      where tokens are kept: memory, SQLite, Redis
-8. ``api``        what business servers may ask
+8. ``api``        what business servers may ask; ``facade``: the same in WeChat's words, for SDKs;
+   ``forward``: other calls to WeChat, passed on
 9. ``daemon``     how these become one process, read from top to bottom; ``fleet``: the keepers of
    all apps, ``reload``: a new configuration, ``systemd``: the service manager, ``summary``: the
    line it shows

@@ -19,18 +19,18 @@ import structlog
 
 from tokend import logs, tasks
 from tokend.api.access import Access
-from tokend.api.callers import Callers
-from tokend.api.facade import Facade
-from tokend.api.forward import Forward
-from tokend.api.handles import Handles
 from tokend.api.listeners import UnixSocket, serving
-from tokend.api.owners import Owners
-from tokend.api.passages import Passages
 from tokend.api.routes import Shaped, make_app
 from tokend.errors import StoreError
+from tokend.facade.callers import Callers
+from tokend.facade.handles import Handles
+from tokend.facade.owners import Owners
+from tokend.facade.routes import Facade
 from tokend.findings import Verdict
 from tokend.fleet import Fleet
 from tokend.follower import Follower
+from tokend.forward.forward import Forward
+from tokend.forward.passages import Passages
 from tokend.reload import Reload
 from tokend.schedule import Schedule
 from tokend.store.opening import open_store

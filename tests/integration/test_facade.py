@@ -10,7 +10,7 @@ import pytest
 from kit.house import BLOG, SHOP, House, key
 from kit.office import CORPID
 
-from tokend.api.errcodes import Refused
+from tokend.facade.errcodes import Refused
 from tokend.model import Secret
 
 if TYPE_CHECKING:

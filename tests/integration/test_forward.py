@@ -318,7 +318,7 @@ async def test_a_large_chunked_body_is_refused() -> None:
 async def test_a_caller_that_keeps_its_body_back_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tokend.api.forward._KEPT_SECONDS", 0.1)
+    monkeypatch.setattr("tokend.forward.call._KEPT_SECONDS", 0.1)
     async with upstream(GOOD) as wechat, tokend(wechat.url) as (_, caller):
         reader, writer = await connect(base(caller))
         writer.write(line("POST", UPLOAD, "Content-Length: 10\r\n"))
@@ -758,7 +758,7 @@ async def test_a_caller_that_goes_away_ends_the_call(text: bytes, answer: bytes)
 async def test_a_caller_that_takes_nothing_more_ends_the_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tokend.api.forward._CALLER_SECONDS", 0.3)
+    monkeypatch.setattr("tokend.forward.answer._CALLER_SECONDS", 0.3)
     size = 30 * MB
     wechat = Watched(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
     async with scripted(wechat.script) as url, tokend(url) as (_, caller):

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tokend.api.errcodes import INVALID_CREDENTIAL, Refused
-from tokend.api.forward import Forward
 from tokend.api.listeners import serving
 from tokend.api.problems import problems
 from tokend.errors import TokendError
+from tokend.facade.errcodes import INVALID_CREDENTIAL, Refused
+from tokend.forward.forward import Forward
 from tokend.model import Secret
 from tokend.wechat.relay import open_relay
 

@@ -12,11 +12,11 @@ from kit.office import CORPID, SALES, SECRETS, STOCK, corp
 from kit.scene import DirectTransport
 from tokend import config
 from tokend.api.access import Access
-from tokend.api.callers import Callers
-from tokend.api.facade import Facade
-from tokend.api.handles import Handles
-from tokend.api.owners import Owners
 from tokend.api.routes import make_app
+from tokend.facade.callers import Callers
+from tokend.facade.handles import Handles
+from tokend.facade.owners import Owners
+from tokend.facade.routes import Facade
 from tokend.fleet import Fleet
 from tokend.model import Platform
 from tokend.schedule import Schedule

@@ -9,14 +9,14 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from kit.house import House, key
 
-from tokend.api.errcodes import Refused
-from tokend.api.passages import Passages
+from tokend.facade.errcodes import Refused
+from tokend.forward.passages import Passages
 from tokend.model import Platform, Secret
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tokend.api.passages import Passage
+    from tokend.forward.passages import Passage
 
 UPSTREAMS = {Platform.OFFICIAL: "https://official", Platform.WECOM: "https://wecom"}
 

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tokend.api import errcodes
-from tokend.api.errcodes import Refused
 from tokend.errors import RefreshLimited, Unauthorized
+from tokend.facade import errcodes
+from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tokend.api.callers import Caller, Callers
-    from tokend.api.handles import Handles
+    from tokend.facade.callers import Caller, Callers
+    from tokend.facade.handles import Handles
     from tokend.follower import Follower
     from tokend.keeper import Keeper
     from tokend.model import Answer

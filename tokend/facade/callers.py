@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tokend.api import errcodes
-from tokend.api.errcodes import Refused
+from tokend.facade import errcodes
+from tokend.facade.errcodes import Refused
 from tokend.model import ACCESS_TOKEN, Permission, Platform, Secret
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from tokend.api.access import Access
-    from tokend.api.handles import Handles
-    from tokend.api.owners import Owners
+    from tokend.facade.handles import Handles
+    from tokend.facade.owners import Owners
     from tokend.keeper import Keeper
     from tokend.model import Client
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_plus
 
-from tokend.api.errcodes import INVALID_URL, MALFORMED, TOKEN_MISSING, UNAUTHORIZED, Refused
+from tokend.facade.errcodes import INVALID_URL, MALFORMED, TOKEN_MISSING, UNAUTHORIZED, Refused
 
 if TYPE_CHECKING:
     from tokend.model import Secret

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tokend.api import errcodes
-from tokend.api.errcodes import Refused
 from tokend.errors import NotReady
+from tokend.facade import errcodes
+from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from tokend.api.callers import Callers
+    from tokend.facade.callers import Callers
     from tokend.keeper import Keeper
     from tokend.model import Client, Platform
 
