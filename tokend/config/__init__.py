@@ -3,12 +3,14 @@
 * ``values``    what single values must be like
 * ``settings``  what can be set, with the defaults
 * ``secrets``   secrets are read from files of their own, never from the TOML
+* ``accounts``  what each account is, and which of its credentials are kept
 * ``login``     how to log in to the store: passwords, certificates, keys
 * ``mirror``    what else tokens are called in Redis, for other programs
 * ``mistakes``  what is wrong, in words, with its place
 * ``loading``   from the file to a ``Config``, or to every mistake in it
 """
 
-from tokend.config.loading import AppConfig, Config, KeyConfig, load
+from tokend.config.accounts import AppConfig, KeyConfig
+from tokend.config.loading import Config, load
 
 __all__ = ["AppConfig", "Config", "KeyConfig", "load"]

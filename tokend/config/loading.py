@@ -7,18 +7,18 @@ import tomllib
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from tokend.config import mistakes
+from tokend.config.accounts import Accounts, AppConfig, account_settings
 from tokend.config.login import LoginFiles
 from tokend.config.mirror import wrong_names
 from tokend.config.secrets import SecretFiles
 from tokend.config.settings import (
     NAMED,
     SECTIONS,
-    AppSettings,
     ClientSettings,
     ForwardSettings,
     LogSettings,
@@ -26,12 +26,10 @@ from tokend.config.settings import (
     ServerSettings,
     StoreSettings,
     WechatSettings,
-    WecomAppSettings,
     WecomSettings,
 )
 from tokend.errors import ConfigError
-from tokend.model import ACCESS_TOKEN, App, Client, Permission, Secret, TokenKey
-from tokend.policy import PACES, Pace, ticket_pace
+from tokend.model import Client, Permission, TokenKey
 from tokend.store.login import ANONYMOUS, Login
 from tokend.store.mirror import Mirror
 from tokend.terms import Terms
@@ -43,27 +41,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LARGEST_FILE = 64 * 1024 * 1024
 _Settings = TypeVar("_Settings", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyConfig:
-    """One credential of an account: how it is got, and when. *method* is that of the
-    access_token.
-    """
-
-    app: App
-    key: TokenKey
-    method: str
-    pace: Pace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppConfig:
-    """One account, and what is kept of it, the access_token first."""
-
-    app: App
-    method: str
-    keys: tuple[KeyConfig, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,44 +188,11 @@ class _Reading:
     def _apps(self, terms: Terms) -> dict[str, AppConfig]:
         if not self._content.get("apps"):
             self.mistakes.append("apps: at least one is required, as in [apps.shop]")
-        apps: dict[str, AppConfig] = {}
-        owners: dict[str, str] = {}
-        for name, settings in self._named("apps", _account):
-            owner = owners.setdefault(settings.appid, name)
-            if owner != name:
-                self.mistakes.append(f"apps.{name}.appid: is that of apps.{owner} too")
-            else:
-                self._keys += _keys(name, settings)
-            secret = self._app_secret(name, settings)
-            if secret:
-                app = App(name=name, appid=settings.appid, secret=secret)
-                apps[name] = self._app(app, settings, terms)
+        accounts = Accounts(self._files, terms)
+        apps = accounts.read(self._named("apps", account_settings))
+        self._keys = accounts.keys
+        self.mistakes += accounts.mistakes
         return apps
-
-    def _app(self, app: App, settings: _AnyApp, terms: Terms) -> AppConfig:
-        ahead = timedelta(seconds=settings.ahead_seconds)
-        keys = []
-        for key in _keys(app.name, settings):
-            is_token = key.kind == ACCESS_TOKEN
-            pace = (PACES[settings.method] if is_token else ticket_pace)(ahead, terms)
-            keys.append(KeyConfig(app=app, key=key, method=settings.method, pace=pace))
-            self.mistakes += _too_late(key, settings, pace, terms)
-        return AppConfig(app=app, method=settings.method, keys=tuple(keys))
-
-    def _app_secret(self, name: str, settings: _AnyApp) -> Secret | None:
-        setting = "secret_file" if settings.secret_file else "secret_credential"
-        place = f"apps.{name}.{setting}"
-        try:
-            if settings.secret_file:
-                secret = self._files.read(settings.secret_file, place=place)
-            else:
-                secret = self._files.read_credential(settings.secret_credential, place=place)
-        except ValueError as error:
-            self.mistakes.append(f"{place}: {error}")
-            return None
-        if isinstance(settings, AppSettings):
-            self._files.look_at_app_secret(secret, place=place)
-        return secret
 
     def _login(self, store: StoreSettings | None) -> Login:
         if store is None:
@@ -299,9 +243,6 @@ class _Reading:
                 )
 
 
-_AnyApp: TypeAlias = AppSettings | WecomAppSettings
-
-
 def _pointless(
     name: str, settings: ClientSettings, forward: ForwardSettings | None
 ) -> Iterator[str]:
@@ -311,28 +252,6 @@ def _pointless(
         yield f"{place}.tokens: never, so that it needs 'call' in can, and forward.enabled"
     if settings.paths and not calls:
         yield f"{place}.paths: are those of calls, so that it needs 'call' in can"
-
-
-def _keys(name: str, settings: _AnyApp) -> list[TokenKey]:
-    return [TokenKey(app=name, appid=settings.appid, kind=kind) for kind in settings.kinds]
-
-
-def _account(given: Any) -> type[_AnyApp]:
-    """By its type; one that is no table, or of no known type, is told of as the usual one."""
-    is_wecom = isinstance(given, dict) and given.get("type") == "wecom"
-    return WecomAppSettings if is_wecom else AppSettings
-
-
-def _too_late(key: TokenKey, settings: _AnyApp, pace: Pace, terms: Terms) -> Iterator[str]:
-    """WeCom decides itself when a token of its is replaced."""
-    if pace.latest < terms.takeover and (key.kind, settings.type) != (ACCESS_TOKEN, "wecom"):
-        jitter, takeover = pace.jitter_to.seconds, terms.takeover.total_seconds()
-        yield (
-            f"apps.{key.app}.ahead_seconds ({settings.ahead_seconds}) must be at least "
-            f"{jitter + takeover:g} for {key.kind}: the {jitter} s of jitter, and "
-            f"refresh.lease_seconds + wechat.timeout_seconds + 3 ({takeover:g}) for another node "
-            "to take over"
-        )
 
 
 def _unreachable(server: ServerSettings | None) -> Iterator[str]:
