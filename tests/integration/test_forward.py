@@ -181,6 +181,11 @@ async def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None
         "/cgi-bin/token/x",
         "/cgi-bin/stable_token",
         "/cgi-bin/gettoken",
+        "/cgi-bin/ticket/getticket",
+        "/cgi-bin/ticket/getTicket",
+        "/cgi-bin/ticket/get",
+        "/cgi-bin/get_jsapi_ticket",
+        "/cgi-bin/corpgroup/corp/gettoken",
         "/cgi-bin/clear_quota/v2",
         "/cgi-bin/component/api_authorizer_token",
         "/cgi-bin/service/get_suite_token",
@@ -199,7 +204,7 @@ async def test_what_gives_tokens_or_takes_secrets_is_never_passed_on(path: str) 
     assert wechat.requests == []
 
 
-@pytest.mark.parametrize("path", ["/cgi-bin/clear_quota", "/cgi-bin/tokens", "/cgi-bin/ticket/x"])
+@pytest.mark.parametrize("path", ["/cgi-bin/clear_quota", "/cgi-bin/tokens", "/cgi-bin/tickets/x"])
 async def test_what_only_begins_like_that_is_passed_on(path: str) -> None:
     async with upstream(GOOD) as wechat, tokend(wechat.url) as (_, caller):
         assert await errcode(await caller.post(at(path))) == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from kit.house import House, key
+from kit.house import SHOP, House, key
 
 from tokend.facade.errcodes import Refused
 from tokend.forward.passages import Passages
@@ -168,3 +168,26 @@ async def test_a_rejected_token_is_replaced_for_the_call(house: House) -> None:
     assert newer != rejected
     assert found.token() == newer
     assert await found.replace(rejected) == newer
+
+
+async def test_past_the_guard_rails_a_token_that_somebody_else_replaced_is_found_for_nothing(
+    house: House,
+) -> None:
+    found = passage(house, key("shopper"))
+    await found.replace(found.token())
+    rejected = found.token()
+    for _ in range(2):
+        house.world.rotate(SHOP, house.clock.now())
+
+    newer = await found.replace(rejected)
+
+    assert newer != rejected
+    assert house.is_valid(newer.reveal())
+
+
+async def test_past_the_guard_rails_there_is_no_other_token(house: House) -> None:
+    found = passage(house, key("shopper"))
+    await found.replace(found.token())
+    current = found.token()
+
+    assert await found.replace(current) == current

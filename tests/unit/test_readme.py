@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tokend.api import errcodes
-from tokend.api.errcodes import Refused
-from tokend.api.facade import Facade
 from tokend.api.problems import PROBLEMS
-from tokend.api.target import read_target
 from tokend.cli import COMMANDS
 from tokend.config import load
+from tokend.facade import errcodes
+from tokend.facade.errcodes import Refused
+from tokend.facade.routes import Facade
+from tokend.forward.target import read_target
 from tokend.model import Permission
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -28,16 +28,8 @@ TOKEN_MISSING = 41001
 APPID_MISSING = 41002
 SECRET_MISSING = 41004
 POST_NEEDED = 43002
-TOO_MANY_CALLS = 45011
 UNAUTHORIZED = 48001
 MALFORMED = 47001
-
-# The first row that fits decides. What is wrong between tokend and WeChat is none of the SDK's
-# business, which would take WeChat's own errcode for a word about the client key: it is "busy".
-_ERRCODES: tuple[tuple[type[errors.TokendError], int], ...] = (
-    (errors.RefreshLimited, TOO_MANY_CALLS),
-    (errors.TokendError, SYSTEM_BUSY),
-)
 
 
 class Refused(Exception):
@@ -57,8 +49,9 @@ def shaped(handler: Handler) -> Handler:
         except Refused as refused:
             return _refusal(refused.errcode, str(refused))
         except errors.TokendError as error:
-            errcode = next(code for kind, code in _ERRCODES if isinstance(error, kind))
-            return _refusal(errcode, str(error))
+            # What is wrong between tokend and WeChat is none of the SDK's business: it would take
+            # WeChat's own errcode for a word about the client key.
+            return _refusal(SYSTEM_BUSY, str(error))
 
     return answer
 

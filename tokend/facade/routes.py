@@ -8,15 +8,13 @@ https://developer.work.weixin.qq.com/document/path/91039
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tokend.errors import RefreshLimited, Unauthorized
+from tokend.errors import Unauthorized
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = timedelta(seconds=5)
 _CHECK_PATIENCE = timedelta(seconds=3)
-_REFRESH_SECONDS = 10.0
+_REFRESH_PATIENCE = timedelta(seconds=10)
 
 _TICKET_TYPES = {"jsapi": "jsapi_ticket", "wx_card": "wx_card_ticket"}
 _WECOM_TICKET_TYPES = {"agent_config": "agent_config_ticket"}
@@ -67,12 +65,11 @@ class Facade:
     # Of official accounts and mini-programs
 
     async def token(self, request: web.Request) -> web.Response:
-        """The current token. Whoever asks again for the one it has may have met a rejection."""
+        """The current token."""
         caller = self._by_secret(request, _query(request))
         await self._follower.awake()
-        answer = await caller.tokens.ready(_PATIENCE)
-        if self._has_been_given(caller, answer):
-            await caller.tokens.check(_CHECK_PATIENCE)
+        await caller.tokens.ready(_PATIENCE)
+        await self._compare(caller)
         return self._give(caller, {})
 
     async def stable_token(self, request: web.Request) -> web.Response:
@@ -84,7 +81,9 @@ class Facade:
         rejected = self._given.get(_of(caller))
         if given.get("force_refresh") is True and rejected is not None:
             caller.require(Permission.REFRESH)
-            await _report(caller.tokens, rejected)
+            await caller.tokens.report(rejected, _REFRESH_PATIENCE)
+        else:
+            await self._compare(caller)
         return self._give(caller, {})
 
     async def post_needed(self, _: web.Request) -> web.Response:
@@ -112,9 +111,8 @@ class Facade:
                 "own for each",
             )
         await self._follower.awake()
-        answer = await callers[0].tokens.ready(_PATIENCE)
-        if self._has_been_given(callers[0], answer):
-            await callers[0].tokens.check(_CHECK_PATIENCE)
+        await callers[0].tokens.ready(_PATIENCE)
+        await self._compare(callers[0])
         return self._give(callers[0], {"errcode": 0, "errmsg": "ok"})
 
     async def get_jsapi_ticket(self, request: web.Request) -> web.Response:
@@ -140,8 +138,11 @@ class Facade:
             raise Refused(errcodes.INVALID_APPID, "invalid appid")
         return caller
 
-    def _has_been_given(self, caller: Caller, answer: Answer) -> bool:
-        return self._given.get(_of(caller)) == answer.token.generation
+    async def _compare(self, caller: Caller) -> None:
+        """Whoever asks again for the token it has may have met a rejection."""
+        current = caller.tokens.current().token.generation
+        if self._given.get(_of(caller)) == current:
+            await caller.tokens.check(_CHECK_PATIENCE)
 
     def _give(self, caller: Caller, head: dict[str, Any]) -> web.Response:
         """What this client may have: the token, or a handle."""
@@ -174,13 +175,6 @@ class Facade:
 
 def _of(caller: Caller) -> tuple[str, str]:
     return caller.client.name, caller.tokens.key.record
-
-
-async def _report(tokens: Keeper, rejected: int) -> None:
-    """Within the guard rails; past them, or while it takes too long, the current one has to do."""
-    with suppress(RefreshLimited, TimeoutError):
-        async with asyncio.timeout(_REFRESH_SECONDS):
-            await tokens.refresh(rejected=rejected)
 
 
 def _answer(head: dict[str, Any], field: str, value: Secret, answer: Answer) -> web.Response:

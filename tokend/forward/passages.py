@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tokend.errors import NotReady
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
     from tokend.keeper import Keeper
     from tokend.model import Client, Platform
 
-_REFRESH_SECONDS = 10.0
-_SECOND = timedelta(seconds=1)
+_PATIENCE = timedelta(seconds=10)
 
 
 class Passages:
@@ -64,14 +61,9 @@ class Passage:
         return self.tokens.current().token.value
 
     async def replace(self, rejected: Secret) -> Secret:
-        try:
-            async with asyncio.timeout(_REFRESH_SECONDS):
-                replaced = await self.tokens.refresh(rejected=rejected)
-        except TimeoutError:
-            raise NotReady(
-                f"{self.tokens.key}: the refresh is still under way", retry_after=_SECOND
-            ) from None
-        return replaced.answer.token.value
+        """What replaces *rejected*, which may be the same. Raises ``TokendError``."""
+        await self.tokens.report(rejected, _PATIENCE)
+        return self.token()
 
 
 def _allows(paths: Sequence[str], path: str) -> bool:

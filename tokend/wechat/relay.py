@@ -89,9 +89,7 @@ class Relay:
                     method,
                     target,
                     headers=headers,
-                    data=_Upload(body, patience)
-                    if isinstance(body, AsyncIterable)
-                    else body or None,
+                    data=_payload(body, patience),
                     proxy=self._proxy,
                     allow_redirects=False,
                 )
