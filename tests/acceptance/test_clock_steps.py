@@ -77,6 +77,17 @@ async def test_no_step_of_the_clock_ends_a_token_or_gives_it_more_life(
     assert await wechat.calls(method) == 1
 
 
+async def replaced(asked: aiohttp.ClientSession, rejected: object) -> dict[str, object]:
+    """What a report is answered; a disk that is busy with others is asked again."""
+    for _ in range(3):
+        async with asked.post(f"{TOKEN}/refresh", json={"rejected": rejected}) as response:
+            answer = await response.json()
+        if answer.get("code") != "store_away":
+            break
+        await asyncio.sleep(2)
+    return answer
+
+
 async def test_a_rejected_token_is_replaced_whatever_the_clock_says(
     configured: Configured, wechat: Simulator, store: str
 ) -> None:
@@ -85,11 +96,9 @@ async def test_a_rejected_token_is_replaced_whatever_the_clock_says(
         before = await token(asked)
         set_clock("-10d")
         await asyncio.sleep(6)
-        body = {"rejected": before["access_token"]}
-        async with asked.post(f"{TOKEN}/refresh", json=body) as response:
-            answer = await response.json()
+        answer = await replaced(asked, before["access_token"])
         said = "".join(tokend.lines)
 
-    assert answer["refreshed"], answer
+    assert answer.get("refreshed"), answer
     assert await wechat.accepts(str(answer["access_token"]))
     assert "wall_clock_jumped" in said
