@@ -92,4 +92,9 @@ class Asking:
         for breaker in self._breakers:
             breaker.admit()
         asked_at = self._clock.now()
-        return Token.of(await issue(), asked_at=asked_at, fence=fence)
+        try:
+            return Token.of(await issue(), asked_at=asked_at, fence=fence)
+        except UpstreamUnreachable:
+            for breaker in self._breakers:
+                breaker.take_back()
+            raise

@@ -27,7 +27,7 @@ class Source:
 
     *current* gives the one there is, or the next when its time has come; *new* always gives
     another one and ends the life of the one before. One function for both: asking is never free.
-    *prepare* is awaited before either, while no lease runs out.
+    *prepare* is awaited before either, while no lease runs out, and raises any ``TokendError``.
     """
 
     current: Issue

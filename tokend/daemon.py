@@ -119,7 +119,7 @@ async def serve(
                     tell()
 
         schedule = Schedule(clock, on_watch=tell)
-        owners = Owners()
+        owners = Owners(clock)
 
         def planned(keeper: Keeper) -> None:
             schedule.plan(keeper)
@@ -192,7 +192,7 @@ async def _shaped(
         return
     upstreams = {platform: each[0] for platform, each in urls(config).items()}
     async with open_relay(idle=_IDLE, proxy=config.wechat.proxy) as relay:
-        yield [facade, Forward(relay, Passages(callers, upstreams))]
+        yield [facade, Forward(relay, Passages(callers, upstreams), awake=follower.awake)]
 
 
 async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:

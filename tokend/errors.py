@@ -121,11 +121,16 @@ class UpstreamUnclear(UpstreamError):
 
 @dataclass(eq=False)
 class UpstreamRefused(UpstreamError):
-    """WeChat answered with an errcode."""
+    """WeChat answered with an errcode.
+
+    *rid* is for the log alone: whoever has it and a token can have WeChat show the request, and
+    the AppSecret in it.
+    """
 
     errcode: int
     errmsg: str
     advice: str
+    rid: str = ""
 
     def __str__(self) -> str:
         return f"errcode {self.errcode}: {self.errmsg}"

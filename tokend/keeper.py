@@ -220,8 +220,12 @@ class Keeper:
     # Flights
 
     def _listening_to(self, refresher: Refresher) -> Refresher:
-        refresher.on_answer = self._kept.publish
+        refresher.on_answer = self._publish
         return refresher
+
+    def _publish(self, token: Token) -> None:
+        self._kept.publish(token)
+        self._on_plan(self)
 
     def _launch_request(self, condemned: Token | None, rejected: Secret | int | None) -> Flight:
         now = self._clock.now()
@@ -290,6 +294,7 @@ class Keeper:
             purpose=purpose.value,
             error=str(error),
             advice=error.advice if isinstance(error, UpstreamRefused) else None,
+            rid=(error.rid or None) if isinstance(error, UpstreamRefused) else None,
             failures=self._plan.failures,
             next_refresh_in=_seconds(self._plan.refresh_at - now),
             expires_in=_seconds(self._kept.remaining()),

@@ -45,6 +45,7 @@ from tokend.policy import NO_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from tokend.breaker import Breaker
     from tokend.budget import Purse
@@ -127,7 +128,7 @@ class Refresher:
 
         async def ask(right: Right) -> Token:
             if self._asking.is_free:
-                return _same_as(doubted, await self._asking.current(right))
+                return _same_as(doubted, await self._asking.current(right), self._clock.now())
             return await self._asking.new(right, purse)
 
         try:
@@ -205,7 +206,7 @@ class Refresher:
             if found is not None and not wanted(found):
                 await self._release(lease)
                 return found
-            token = await ask(right)
+            token = _same_as(found, await ask(right), self._clock.now())
         except UpstreamUnclear:
             await self._release(lease, hold=self._doubt(right))
             raise
@@ -297,11 +298,16 @@ class Refresher:
         fence = max(self._greatest_fence + 1, int(self._clock.wall().timestamp() * 1_000_000))
         token = await self._asking.alone(fence)
         self._greatest_fence = fence
-        return _same_as(known, token)
+        return _same_as(known, token, self._clock.now())
 
 
-def _same_as(known: Token | None, token: Token) -> Token:
-    """The same value has the same generation, also where the store does not know it any more."""
+def _same_as(known: Token | None, token: Token, now: datetime) -> Token:
+    """The same value has the same generation, also where the store does not know it any more.
+
+    And it does not live longer for being given again, whatever its ``expires_in``: WeCom does not
+    tell. https://developer.work.weixin.qq.com/document/path/91039
+    """
     if known is None or known.value != token.value:
         return token
-    return replace(token, generation=known.generation)
+    ends = token.expires_at if known.remaining(now) <= NO_TIME else known.expires_at
+    return replace(token, generation=known.generation, expires_at=min(token.expires_at, ends))

@@ -38,7 +38,7 @@ class TicketSource:
         that is being got now; another one, where the last ticket was refused for its sake.
         """
         await self._tokens.settled(_PATIENCE)
-        if self._rejected is not None and self._current() == self._rejected:
+        if self._current() == self._rejected:
             try:
                 await self._tokens.refresh(rejected=self._rejected)
             except (NotReady, RefreshLimited) as error:

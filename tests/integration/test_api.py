@@ -76,9 +76,10 @@ class Api:
         self.scene = scene
         self.keeper, self.schedule = scene.node()
         self.file = File()
+        self.access = Access(clients, hosts=["tokend.internal"])
         self.app = make_app(
             {str(KEY): self.keeper},
-            Access(clients, hosts=["tokend.internal"]),
+            self.access,
             scene.clock,
             follower=Still(),
             configuration=self.file,
@@ -509,6 +510,19 @@ async def test_not_everybody_may_reload(make: Make, clients: tuple[Client, ...])
 
     assert await problem(response) == (403, "forbidden")
     assert api.file.readings == 0
+
+
+async def test_a_long_poll_ends_with_the_permission(make: Make) -> None:
+    api = await make()
+    await api.begin()
+    generation = api.keeper.current().token.generation
+    poll = asyncio.create_task(api.call("GET", f"{TOKEN}?after={generation}&wait=60", key=READ_KEY))
+    await asyncio.sleep(0.05)
+
+    api.access.change(CLIENTS[:1])
+    await api.keeper.refresh(rejected=None)
+
+    assert (await poll).status == 401
 
 
 async def test_a_long_poll_ends_when_tokend_does(api: Api) -> None:

@@ -187,6 +187,7 @@ async def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None
         "/cgi-bin/get_jsapi_ticket",
         "/cgi-bin/corpgroup/corp/gettoken",
         "/cgi-bin/clear_quota/v2",
+        "/cgi-bin/openapi/rid/get",
         "/cgi-bin/component/api_authorizer_token",
         "/cgi-bin/service/get_suite_token",
         "/cgi-bin/service/get_provider_token",
@@ -458,6 +459,17 @@ async def test_a_rejected_token_is_replaced_and_the_call_repeated(
     assert tokens_in(wechat.requests) == [OLD, NEW]
     assert made.reported == [OLD]
     assert {each.partition(b"\r\n\r\n")[2] for each in wechat.requests} == {body or b""}
+
+
+async def test_a_file_that_looks_like_a_rejection_is_none() -> None:
+    """Whoever may upload files could otherwise have a good token replaced."""
+    rejected = json.dumps({"errcode": 40001, "errmsg": "mine"}).encode()
+    file = http(rejected, headers='Content-Disposition: attachment; filename="a.json"\r\n')
+    async with upstream(file) as wechat, tokend(wechat.url) as (made, caller):
+        body = await (await caller.get(GET_IP)).read()
+
+    assert body == rejected
+    assert made.reported == []
 
 
 async def test_a_second_rejection_goes_back_as_it_is() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from kit.clock import settle
 from tokend.api.listeners import serving
 from tokend.api.problems import problems
 from tokend.errors import TokendError
@@ -69,7 +70,9 @@ async def forwarding(account: Account, *, idle: float = 30, proxy: str = "") -> 
     async with open_relay(idle=timedelta(seconds=idle), proxy=proxy) as relay:
         # A limit that uploads would meet, were they read as a whole.
         app = web.Application(middlewares=[problems], client_max_size=8 * 1024)
-        app.router.add_route("*", "/{path:.*}", Forward(relay, account.passage).handle)
+        app.router.add_route(
+            "*", "/{path:.*}", Forward(relay, account.passage, awake=settle).handle
+        )
         async with serving(app, addresses=[("127.0.0.1", 0)], unix=None) as urls:
             yield urls[0]
 

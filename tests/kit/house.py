@@ -95,7 +95,7 @@ class House:
         self.world = World(accounts, Random(2), [corp()])
         self.wechat = DirectTransport(self.world, self.clock)
         self.schedule = Schedule(self.clock)
-        self.owners = Owners()
+        self.owners = Owners(self.clock)
         self.tasks: set[asyncio.Task[object]] = set()
         self.config = _load(folder, f"[forward]\nenabled = true\n{apps}{clients}")
         self.fleet = Fleet(

@@ -471,11 +471,24 @@ async def test_a_breaker_closes_again_after_five_minutes(clock: ManualClock) -> 
 async def test_a_breaker_lets_a_cold_start_of_many_keys_through(clock: ManualClock) -> None:
     breaker = Breaker("tokend", process_limits(1000), clock)
 
-    for _ in range(4000):
+    for _ in range(12_000):
         breaker.admit()
 
     with pytest.raises(BreakerOpen):
         breaker.admit()
+
+
+async def test_calls_that_never_got_to_wechat_open_no_breaker(scene: Scene) -> None:
+    """Else a short outage when many tokens are due would become a long one."""
+    scene.wechat.coming.extend(["unreachable"] * 200)
+    keeper, schedule = scene.node()
+
+    await live(scene, 3000, schedule, step=5)
+    scene.wechat.coming.clear()
+    await live(scene, 70, schedule)
+
+    assert len(scene.wechat.sent) > 40
+    assert keeper.current().state is State.FRESH
 
 
 # An answer that does not change

@@ -206,3 +206,31 @@ def test_nothing_but_a_token_or_a_typed_error_comes_out(content: object) -> None
 
     assert timedelta(seconds=60) <= issued.lifetime <= timedelta(seconds=7200)
     assert issued.value.reveal()
+
+
+@pytest.mark.parametrize(
+    ("errmsg", "told", "rid"),
+    [
+        (
+            "invalid appid rid: 6a0b1c2d-11aa22bb-33cc44dd",
+            "invalid appid",
+            "6a0b1c2d-11aa22bb-33cc44dd",
+        ),
+        ("invalid code, rid: 6a0b1c2d-11-33", "invalid code", "6a0b1c2d-11-33"),
+        ("system error", "system error", ""),
+    ],
+)
+def test_the_id_of_a_request_is_for_the_log_alone(errmsg: str, told: str, rid: str) -> None:
+    """With it and a token WeChat shows the request, and the AppSecret in it."""
+    with pytest.raises(UpstreamRefused) as refused:
+        read({"errcode": 40013, "errmsg": errmsg})
+
+    assert (refused.value.errmsg, refused.value.rid) == (told, rid)
+    assert str(refused.value) == f"errcode 40013: {told}"
+
+
+def test_of_wecom_the_rest_of_a_life_is_taken() -> None:
+    robot = App(name="robot", appid="ww0123456789abcdef/1", secret=Secret("canary"))
+    body = json.dumps({"errcode": 0, "access_token": "t", "expires_in": 5}).encode()
+
+    assert read_token(body, robot).lifetime == timedelta(seconds=5)

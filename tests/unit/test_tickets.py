@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from kit.house import APPS, BLOG, SHOP, House
-from kit.office import CORPID
+from kit.office import CORPID, SECRETS
 
 from tokend import config
 from tokend.errors import NotReady, RefreshLimited, StoreError, UpstreamError
@@ -196,6 +198,40 @@ async def test_wecoms_gap_between_two_tokens_is_short(house: House) -> None:
             gap += 1
 
     assert gap <= 4
+    assert house.is_valid(house.token("sales/access_token"))
+
+
+async def test_a_token_of_wecom_does_not_live_longer_for_being_asked_for_again(
+    house: House,
+) -> None:
+    """Should its expires_in say so: the manual does not tell."""
+    send = house.wechat.send
+
+    async def send_7200(request):
+        answer = json.loads(await send(request))
+        return json.dumps(answer | {"expires_in": 7200}).encode()
+
+    house.wechat.send = send_7200
+    keeper = house.fleet.keepers["stock/access_token"]
+    await house.live(6000, step=10)
+    await keeper.check(timedelta(seconds=3))
+
+    for _ in range(0, 3000, 10):
+        await house.live(10, step=10)
+        try:
+            assert house.is_valid(house.token("stock/access_token"))
+        except NotReady:
+            continue
+
+
+async def test_a_token_of_wecom_that_is_nearly_over_is_taken(folder: Path) -> None:
+    house = House(folder)
+    query = {"corpid": CORPID, "corpsecret": SECRETS[1000002]}
+    house.world.gettoken(query, caller="127.0.0.1", now=house.clock.now())
+    await house.clock.advance(7150)
+
+    await house.begin()
+
     assert house.is_valid(house.token("sales/access_token"))
 
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-# Requests that are being answered when tokend stops get this long to end.
-_SHUTDOWN_SECONDS = 5.0
+# Requests that are being answered when tokend stops get twice this long to end: aiohttp waits for
+# them, and then once more for those that it has cancelled.
+_SHUTDOWN_SECONDS = 2.5
 
 # Of a body that is on its way to WeChat, aiohttp reads twice this ahead.
 _READ_AHEAD = 32 * 1024

@@ -117,6 +117,7 @@ class Routes:
             answer = await keeper.ready(_COLD_PATIENCE)
         else:
             newer = await self._polled(keeper, *poll)
+            require(self._access.client(request), Permission.READ, keeper.key.app)
             if newer is None:
                 return web.Response(status=304, headers={"ETag": f'"{poll[0]}"'})
             answer = newer

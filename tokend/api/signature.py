@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urldefrag, urlsplit
+from urllib.parse import urlsplit
 
 from tokend.errors import BadRequest
 
@@ -31,7 +31,7 @@ def page_url(url: object) -> str:
         raise BadRequest("url: not a URL") from None
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise BadRequest("url: must begin with http:// or https:// and a host")
-    return urldefrag(url).url
+    return url.partition("#")[0]
 
 
 def signed(url: str, *, ticket: Secret, appid: str, now: datetime) -> dict[str, Any]:

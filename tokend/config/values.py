@@ -178,7 +178,7 @@ def _with_access_token(kinds: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _api_path(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9_-]+)+/?\*?", text):
+    if not re.fullmatch(r"(/[A-Za-z0-9_-]+)+(/\*)?", text):
         raise ValueError(
             f"{text}: must be like '/cgi-bin/message/custom/send' or '/cgi-bin/media/*'"
         )

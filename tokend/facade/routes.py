@@ -78,10 +78,9 @@ class Facade:
         caller = self._by_secret(request, given)
         await self._follower.awake()
         await caller.tokens.ready(_PATIENCE)
-        rejected = self._given.get(_of(caller))
-        if given.get("force_refresh") is True and rejected is not None:
+        if given.get("force_refresh") is True:
             caller.require(Permission.REFRESH)
-            await caller.tokens.report(rejected, _REFRESH_PATIENCE)
+            await self._force(caller)
         else:
             await self._compare(caller)
         return self._give(caller, {})
@@ -110,6 +109,7 @@ class Facade:
                 f"invalid corpid, this client has {len(callers)} apps of it; make a client of its "
                 "own for each",
             )
+        _require(callers[0])
         await self._follower.awake()
         await callers[0].tokens.ready(_PATIENCE)
         await self._compare(callers[0])
@@ -136,7 +136,18 @@ class Facade:
             ) from None
         if caller is None:
             raise Refused(errcodes.INVALID_APPID, "invalid appid")
+        _require(caller)
         return caller
+
+    async def _force(self, caller: Caller) -> None:
+        """Report what this client was given last. If that is not the current token, or was given
+        by another node, nobody knows which one it means: the current one is compared.
+        """
+        rejected = self._given.get(_of(caller))
+        if rejected == caller.tokens.current().token.generation:
+            await caller.tokens.report(rejected, _REFRESH_PATIENCE)
+        else:
+            await caller.tokens.check(_CHECK_PATIENCE)
 
     async def _compare(self, caller: Caller) -> None:
         """Whoever asks again for the token it has may have met a rejection."""
@@ -146,12 +157,10 @@ class Facade:
 
     def _give(self, caller: Caller, head: dict[str, Any]) -> web.Response:
         """What this client may have: the token, or a handle."""
-        sees_tokens = caller.client.sees_tokens
-        caller.require(Permission.READ if sees_tokens else Permission.CALL)
         answer = caller.tokens.current()
         self._given[_of(caller)] = answer.token.generation
         value = answer.token.value
-        if not sees_tokens:
+        if not caller.client.sees_tokens:
             value = self._handles.seal(
                 client=caller.client.name,
                 appid=caller.tokens.key.appid,
@@ -161,6 +170,7 @@ class Facade:
 
     async def _ticket(self, request: web.Request, kind: str) -> web.Response:
         given = _required(_query(request), "access_token", errcodes.TOKEN_MISSING)
+        await self._follower.awake()
         callers = self._callers.by_token(request, Secret(given))
         caller = next((each for each in callers if each.may(Permission.READ)), None)
         if caller is None or not caller.client.sees_tokens:
@@ -168,9 +178,12 @@ class Facade:
         tickets = self._keepers.get(f"{caller.app}/{kind}")
         if tickets is None:
             raise Refused(errcodes.UNAUTHORIZED, f"apps.{caller.app}.kinds has no {kind}")
-        await self._follower.awake()
         answer = await tickets.ready(_PATIENCE)
         return _answer({"errcode": 0, "errmsg": "ok"}, "ticket", answer.token.value, answer)
+
+
+def _require(caller: Caller) -> None:
+    caller.require(Permission.READ if caller.client.sees_tokens else Permission.CALL)
 
 
 def _of(caller: Caller) -> tuple[str, str]:

@@ -41,8 +41,8 @@ class Opening:
 
     def rejection(self) -> int | None:
         """The errcode, if it says that the token was rejected."""
-        if not self.is_whole:
-            return None
+        if not self.is_whole or "Content-Disposition" in self.headers:
+            return None  # a file says what its author wanted it to say
         try:
             answer = json.loads(self.held)
         except (ValueError, RecursionError):

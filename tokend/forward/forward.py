@@ -19,7 +19,7 @@ from tokend.forward.target import read_target
 from tokend.model import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from aiohttp.typedefs import Handler
@@ -36,9 +36,16 @@ _METHODS = ("GET", "POST")
 class Forward:
     """For every path that no other route has, but tokend's own."""
 
-    def __init__(self, relay: Relay, passages: Callable[[str, web.Request], Passage]) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        passages: Callable[[str, web.Request], Passage],
+        *,
+        awake: Callable[[], Awaitable[None]],
+    ) -> None:
         self._relay = relay
         self._passages = passages
+        self._awake = awake
         self.handle: Handler = shaped(self._pass_on)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -48,6 +55,7 @@ class Forward:
         if request.method not in _METHODS:
             raise web.HTTPMethodNotAllowed(request.method, _METHODS)
         target = read_target(request.raw_path)
+        await self._awake()
         passage = self._passages(target.caller, request)
         if not passage.allows(target.path):
             raise Refused(UNAUTHORIZED, f"this client may not call {target.path}")

@@ -29,6 +29,7 @@ _PARAMETER = re.compile(r"(?P<name>[^&;=]+)=?(?P<value>[^&;]*)")
 _FOR_TOKENS = "tokend itself gives tokens: /cgi-bin/token, /cgi-bin/stable_token, /v1/apps"
 _FOR_TICKETS = "tokend itself gives tickets, and signs pages with them"
 _FOR_OWNERS = "it takes an AppSecret, which business servers do not have"
+_FOR_EYES = "it shows earlier requests as they were, tokens and AppSecrets in them"
 _FOR_USERS = "it takes an AppSecret, or a user's token in place of the app's"
 _FOR_PLATFORMS = "it gives tokens of other accounts"
 
@@ -42,6 +43,7 @@ _NEVER = {
     "/cgi-bin/ticket": _FOR_TICKETS,
     "/cgi-bin/get_jsapi_ticket": _FOR_TICKETS,
     "/cgi-bin/clear_quota/v2": _FOR_OWNERS,
+    "/cgi-bin/openapi/rid": _FOR_EYES,
     "/cgi-bin/component": _FOR_PLATFORMS,
     "/cgi-bin/service": _FOR_PLATFORMS,
     "/cgi-bin/get_suite_token": _FOR_PLATFORMS,

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 _LONGEST_LIFE = timedelta(seconds=7200)
-_SHORTEST_LIFE = timedelta(seconds=60)
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _ERRCODE = re.compile(r"-?[0-9]{1,9}")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,4096}")
 _ADDRESS = re.compile(r"invalid ip ([0-9A-Fa-f.:]{2,45})")
+_RID = re.compile(r",? ?rid: ?([0-9A-Za-z-]+)")
 _ERRMSG_LENGTH = 200
 
 _WRONG = "put the right AppSecret of {app} into its secret file; it may have been reset"
@@ -115,6 +115,10 @@ _WITH_TOKEN: _Meanings = {
 _MEANINGS = {Platform.OFFICIAL: _OFFICIAL, Platform.WECOM: _WECOM}
 
 
+# Less life than this is a mistake. WeCom gives what is left of a token's.
+_SHORTEST = {Platform.OFFICIAL: timedelta(seconds=60), Platform.WECOM: timedelta(seconds=2)}
+
+
 def read_token(body: bytes, app: App) -> Issued:
     """An access_token that was asked for with *app*'s secret. Raises ``UpstreamRefused`` or
     ``UpstreamUnclear``. An errcode outweighs a credential beside it.
@@ -130,7 +134,8 @@ def read_ticket(body: bytes, app: App) -> Issued:
 def _read_issued(body: bytes, field: str, app: App, meanings: _Meanings) -> Issued:
     content = _json_object(body)
     _raise_refusal(content, app, meanings)
-    return Issued(value=_value(content.get(field), field), lifetime=_lifetime(content))
+    value = _value(content.get(field), field)
+    return Issued(value=value, lifetime=_lifetime(content, _SHORTEST[app.platform]))
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
@@ -159,13 +164,23 @@ def _raise_refusal(content: dict[str, Any], app: App, meanings: _Meanings) -> No
     if not code:
         return
     kind, advice = meanings.get(code, (UpstreamRefused, _UNKNOWN))
-    errmsg = _printable(str(content.get("errmsg", "")), hide=app.secret)
+    errmsg, rid = _without_rid(_printable(str(content.get("errmsg", "")), hide=app.secret))
     address = _ADDRESS.search(errmsg)
     raise kind(
         code,
         errmsg,
         advice.format(app=app.name, address=address[1] if address else "(not told)"),
+        rid,
     )
+
+
+def _without_rid(errmsg: str) -> tuple[str, str]:
+    """What can be told to callers, and what cannot.
+
+    https://developers.weixin.qq.com/doc/oplatform/openApi/openapi/get_rid_info.html
+    """
+    rid = _RID.search(errmsg)
+    return (_RID.sub("", errmsg).rstrip(), rid[1]) if rid else (errmsg, "")
 
 
 def _printable(errmsg: str, *, hide: Secret) -> str:
@@ -183,12 +198,12 @@ def _value(value: object, field: str) -> Secret:
     return Secret(value)
 
 
-def _lifetime(content: dict[str, Any]) -> timedelta:
+def _lifetime(content: dict[str, Any], shortest: timedelta) -> timedelta:
     """``expires_in``, in seconds, as a number or as digits; never more than WeChat's 7200."""
     given = content.get("expires_in")
     if isinstance(given, bool) or not _DIGITS.fullmatch(str(given)):
         raise UpstreamUnclear("an expires_in that is not a number of seconds")
     lifetime = timedelta(seconds=int(str(given)))
-    if lifetime < _SHORTEST_LIFE:
+    if lifetime < shortest:
         raise UpstreamUnclear(f"an expires_in of {given} s, too short to be served")
     return min(lifetime, _LONGEST_LIFE)
