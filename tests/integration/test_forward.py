@@ -461,6 +461,15 @@ async def test_a_rejected_token_is_replaced_and_the_call_repeated(
     assert {each.partition(b"\r\n\r\n")[2] for each in wechat.requests} == {body or b""}
 
 
+@pytest.mark.parametrize("size", [10, 100_000], ids=["whole", "streamed"])
+async def test_no_answer_is_kept_by_anybody_on_the_way(size: int) -> None:
+    async with upstream(http(b"x" * size)) as wechat, tokend(wechat.url) as (_, caller):
+        response = await caller.get(GET_IP)
+        await response.read()
+
+    assert response.headers["Cache-Control"] == "no-store"
+
+
 async def test_a_file_that_looks_like_a_rejection_is_none() -> None:
     """Whoever may upload files could otherwise have a good token replaced."""
     rejected = json.dumps({"errcode": 40001, "errmsg": "mine"}).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ def passage(house: House, given: str) -> Passage:
 
 
 def handle(house: House, client: str, appid: str) -> str:
-    sealed = house.handles.seal(client=client, appid=appid, lifetime=timedelta(hours=1))
+    whose = house.access.named(client) or replace(house.access.named("blind"), name=client)
+    sealed = house.handles.seal(client=whose, appid=appid, lifetime=timedelta(hours=1))
     return sealed.reveal()
 
 
@@ -157,6 +159,16 @@ async def test_a_permission_that_was_taken_away_ends_the_passage(
     for each in given:
         with pytest.raises(Refused):
             passage(house, each)
+
+
+async def test_another_key_ends_the_handles_of_the_one_before(house: House) -> None:
+    given = handle(house, "blind", SHOP)
+    blind = house.access.named("blind")
+
+    house.access.change([replace(blind, key_sha256="0" * 64)])
+
+    with pytest.raises(Refused):
+        passage(house, given)
 
 
 async def test_a_rejected_token_is_replaced_for_the_call(house: House) -> None:

@@ -93,7 +93,7 @@ class Callers:
         """Whoever it may be, if it is not known for sure: a token was given to every client that
         may read it. Raises ``Refused``.
         """
-        if handled := self._handles.unseal(given):
+        if handled := self._handles.unseal(given, self._access.named):
             return iter([self._by_handle(*handled)])
         if record := self._owners.record(given):
             return self._holders(request, self._records.get(record))
@@ -101,10 +101,9 @@ class Callers:
             return iter([self._by_key(client)])
         raise _UNKNOWN_TOKEN
 
-    def _by_handle(self, name: str, appid: str) -> Caller:
-        client = self._access.named(name)
+    def _by_handle(self, client: Client, appid: str) -> Caller:
         tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")
-        if client is None or tokens is None:
+        if tokens is None:
             raise _UNKNOWN_TOKEN
         return Caller(client=client, tokens=tokens)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tokend.clock import Clock
-    from tokend.model import App
+    from tokend.model import App, Client
 
 _PREFIX = "h1"
 
@@ -33,29 +33,40 @@ class Handles:
         self._app_of = app_of
         self._clock = clock
 
-    def seal(self, *, client: str, appid: str, lifetime: timedelta) -> Secret:
+    def seal(self, *, client: Client, appid: str, lifetime: timedelta) -> Secret:
         """A handle of *client*. Raises ``UnknownKey`` if there is no such app any more."""
         app = self._app_of(appid)
         if app is None:
             raise UnknownKey(f"{appid}: no such app")
         until = int((self._clock.wall() + lifetime).timestamp())
-        content = _encoded(json.dumps([client, appid, until]).encode())
+        content = _encoded(json.dumps([client.name, _stamp(client), appid, until]).encode())
         return Secret(f"{_PREFIX}.{content}.{_mac(app.secret, content)}")
 
-    def unseal(self, handle: Secret) -> tuple[str, str] | None:
-        """The client's name and the appid; None if this is no handle, or one no longer."""
+    def unseal(
+        self, handle: Secret, client_of: Callable[[str], Client | None]
+    ) -> tuple[Client, str] | None:
+        """Whose it is and the appid; None if this is no handle, or one no longer: so it is when
+        the client has got another key.
+        """
         prefix, _, rest = handle.reveal().partition(".")
         content, _, mac = rest.partition(".")
         if prefix != _PREFIX:
             return None
         try:
-            client, appid, until = json.loads(base64.urlsafe_b64decode(content + "=="))
+            name, stamp, appid, until = json.loads(base64.urlsafe_b64decode(content + "=="))
         except (ValueError, TypeError, binascii.Error, RecursionError):
             return None
         app = self._app_of(appid) if isinstance(appid, str) else None
         if app is None or Secret(mac) != Secret(_mac(app.secret, content)):
             return None
+        client = client_of(name)
+        if client is None or stamp != _stamp(client):
+            return None
         return (client, appid) if self._clock.wall().timestamp() < until else None
+
+
+def _stamp(client: Client) -> str:
+    return client.key_sha256[:16]
 
 
 def _mac(secret: Secret, content: str) -> str:

@@ -162,7 +162,7 @@ class Facade:
         value = answer.token.value
         if not caller.client.sees_tokens:
             value = self._handles.seal(
-                client=caller.client.name,
+                client=caller.client,
                 appid=caller.tokens.key.appid,
                 lifetime=answer.expires_in,
             )

@@ -83,6 +83,7 @@ async def deliver(request: web.Request, reply: Reply, opening: Opening) -> web.S
     if opening.is_whole:
         return opening.response()
     response = web.StreamResponse(status=opening.status, headers=opening.headers)
+    response.headers["Cache-Control"] = "no-store"
     try:
         async with heard(_CALLER_SECONDS):
             await response.prepare(request)
