@@ -100,6 +100,8 @@ async def serve(
         spawn = await stack.enter_async_context(_flights())
 
         def tell() -> None:
+            if not systemd.listens:
+                return
             systemd.alive()
             systemd.status(
                 summary(

@@ -43,6 +43,11 @@ class Systemd:
         self._is_deaf = False
         self.sockets = tuple(_passed(environ))
 
+    @property
+    def listens(self) -> bool:
+        """Tell if there is anybody to tell."""
+        return bool(self._address)
+
     def ready(self) -> None:
         self._tell("READY=1")
 
@@ -69,7 +74,7 @@ class Systemd:
             self._tell(f"STATUS={line}")
 
     def _tell(self, *fields: str) -> None:
-        if not self._address:
+        if not self.listens:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:

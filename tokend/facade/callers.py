@@ -127,9 +127,6 @@ class Callers:
     def _of(self, client: Client) -> Iterator[Keeper]:
         """The access_tokens of all apps that it may have anything to do with."""
         if client.apps is None:
-            keepers = [each for each in self._keepers.values() if each.key.kind == ACCESS_TOKEN]
-            yield from keepers
-        else:
-            for app in client.apps:
-                if tokens := self._keepers.get(f"{app}/{ACCESS_TOKEN}"):
-                    yield tokens
+            return (each for each in self._keepers.values() if each.key.kind == ACCESS_TOKEN)
+        found = (self._keepers.get(f"{app}/{ACCESS_TOKEN}") for app in client.apps)
+        return (tokens for tokens in found if tokens)

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
 from aiohttp import web
 
 from tokend import errors
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
-
-log = structlog.get_logger()
 
 SYSTEM_BUSY = -1
 INVALID_CREDENTIAL = 40001

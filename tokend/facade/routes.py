@@ -66,23 +66,18 @@ class Facade:
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token."""
-        caller = self._by_secret(request, _query(request))
-        await self._follower.awake()
-        await caller.tokens.ready(_PATIENCE)
-        await self._compare(caller)
-        return self._give(caller, {})
+        return await self._current(self._by_secret(request, _query(request)), {})
 
     async def stable_token(self, request: web.Request) -> web.Response:
         """The current token. ``force_refresh`` reports the one this client was given last."""
         given = await _json(request)
         caller = self._by_secret(request, given)
+        if given.get("force_refresh") is not True:
+            return await self._current(caller, {})
         await self._follower.awake()
         await caller.tokens.ready(_PATIENCE)
-        if given.get("force_refresh") is True:
-            caller.require(Permission.REFRESH)
-            await self._force(caller)
-        else:
-            await self._compare(caller)
+        caller.require(Permission.REFRESH)
+        await self._force(caller)
         return self._give(caller, {})
 
     async def post_needed(self, _: web.Request) -> web.Response:
@@ -110,10 +105,7 @@ class Facade:
                 "own for each",
             )
         _require(callers[0])
-        await self._follower.awake()
-        await callers[0].tokens.ready(_PATIENCE)
-        await self._compare(callers[0])
-        return self._give(callers[0], {"errcode": 0, "errmsg": "ok"})
+        return await self._current(callers[0], {"errcode": 0, "errmsg": "ok"})
 
     async def get_jsapi_ticket(self, request: web.Request) -> web.Response:
         return await self._ticket(request, "jsapi_ticket")
@@ -138,6 +130,12 @@ class Facade:
             raise Refused(errcodes.INVALID_APPID, "invalid appid")
         _require(caller)
         return caller
+
+    async def _current(self, caller: Caller, head: dict[str, Any]) -> web.Response:
+        await self._follower.awake()
+        await caller.tokens.ready(_PATIENCE)
+        await self._compare(caller)
+        return self._give(caller, head)
 
     async def _force(self, caller: Caller) -> None:
         """Report what this client was given last. If that is not the current token, or was given
