@@ -131,12 +131,6 @@ def _socket_path(path: str) -> str:
     return path
 
 
-def _octal(text: str) -> str:
-    if not re.fullmatch(r"0?[0-7]{3}", text):
-        raise ValueError(f"{text}: must be octal digits, as in '0660'")
-    return text
-
-
 def _group(name: str) -> str:
     if name:
         try:
@@ -146,16 +140,13 @@ def _group(name: str) -> str:
     return name
 
 
-def _corpid(text: str) -> str:
-    if not re.fullmatch(r"w[wx][0-9a-z]{16}", text):
-        raise ValueError(f"{text}: must be 'ww' and 16 small letters or digits")
-    return text
+def _like(pattern: str, words: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text}: must be {words}")
+        return text
 
-
-def _appid(text: str) -> str:
-    if not re.fullmatch(r"wx[0-9a-z]{16}", text):
-        raise ValueError(f"{text}: must be 'wx' and 16 small letters or digits")
-    return text
+    return AfterValidator(check)
 
 
 def _key_sha256(text: str) -> str:
@@ -177,20 +168,17 @@ def _with_access_token(kinds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("access_token", *kinds)))
 
 
-def _api_path(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9_-]+)+(/\*)?", text):
-        raise ValueError(
-            f"{text}: must be like '/cgi-bin/message/custom/send' or '/cgi-bin/media/*'"
-        )
-    return text
-
-
-ApiPath: TypeAlias = Annotated[str, AfterValidator(_api_path)]
-Appid: TypeAlias = Annotated[str, AfterValidator(_appid)]
-Corpid: TypeAlias = Annotated[str, AfterValidator(_corpid)]
+ApiPath: TypeAlias = Annotated[
+    str,
+    _like(r"(/[A-Za-z0-9_-]+)+(/\*)?", "like '/cgi-bin/message/custom/send' or '/cgi-bin/media/*'"),
+]
+Appid: TypeAlias = Annotated[str, _like(r"wx[0-9a-z]{16}", "'wx' and 16 small letters or digits")]
+Corpid: TypeAlias = Annotated[
+    str, _like(r"w[wx][0-9a-z]{16}", "'ww' and 16 small letters or digits")
+]
 Group: TypeAlias = Annotated[str, AfterValidator(_group)]
 KeySha256: TypeAlias = Annotated[str, AfterValidator(_key_sha256)]
-Octal: TypeAlias = Annotated[str, AfterValidator(_octal)]
+Octal: TypeAlias = Annotated[str, _like(r"0?[0-7]{3}", "octal digits, as in '0660'")]
 Pattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
 ProxyUrl: TypeAlias = Annotated[str, AfterValidator(_proxy_url)]
 SocketPath: TypeAlias = Annotated[str, AfterValidator(_socket_path)]
