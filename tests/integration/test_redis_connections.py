@@ -264,8 +264,13 @@ async def test_a_key_may_stand_in_a_file_of_its_own(
     [
         pytest.param("localhost", "", "not valid for 'localhost'", id="wrong host name"),
         pytest.param("127.0.0.1", "ca_file", "self-signed certificate", id="unknown CA"),
+        # TLS 1.3 lets a client write before the server has judged its certificate; what is then
+        # heard first, the alert or the end of the connection, is up to the moment (RFC 8446, 4.4.4).
         pytest.param(
-            "127.0.0.1", "cert_file", "certificate required|reset by peer", id="no certificate"
+            "127.0.0.1",
+            "cert_file",
+            "certificate required|reset by peer|Connection lost",
+            id="no certificate",
         ),
     ],
 )
