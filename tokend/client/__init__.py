@@ -15,12 +15,15 @@ Read it in this order:
 4. ``rejection``   how WeChat says that a token is no good. Pure
 5. ``address``     where tokend is
 6. ``sync``        ``Client``, for threads and forks; the standard library alone
-7. ``errors``      what can go wrong, and who has to act
+7. ``aio``         ``AsyncClient``, for asyncio; by aiohttp, which nothing else here imports
+8. ``errors``      what can go wrong, and who has to act
 
 Nothing here imports the daemon.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from tokend.client.errors import (
     Away,
@@ -33,7 +36,11 @@ from tokend.client.errors import (
 from tokend.client.sync import Client
 from tokend.client.token import Token
 
+if TYPE_CHECKING:
+    from tokend.client.aio import AsyncClient
+
 __all__ = [
+    "AsyncClient",
     "Away",
     "Client",
     "ClientError",
@@ -43,3 +50,12 @@ __all__ = [
     "Token",
     "UsageError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``AsyncClient`` when it is first asked for: aiohttp takes longer to import than all else."""
+    if name != "AsyncClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tokend.client.aio import AsyncClient  # noqa: PLC0415, see above
+
+    return AsyncClient
