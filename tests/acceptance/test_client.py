@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +21,10 @@ from tokend.client import Away, Client, Refused, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     Configured = Callable[..., Path]
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
 KEY = "shop/access_token"
 
 _CHILDREN = """\
@@ -35,16 +38,56 @@ for _ in range(8):
     if not (child := os.fork()):
         assert client.token("shop/access_token") == first
         deadline = time.monotonic() + 30
-        print("forked", flush=True)
+        os.write(1, b"forked\\n")
         while (token := client.token("shop/access_token")) == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        print(token.generation, time.time(), flush=True)
+        os.write(1, f"{token.generation} {time.time()}\\n".encode())
         sys.exit(0)
     children.append(child)
 while client.token("shop/access_token") == first:
     time.sleep(0.01)
 sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+_BUSINESS = """\
+import json, os, sys, threading, time
+from urllib.request import urlopen
+from tokend.client import Client
+
+client = Client(socket=sys.argv[1])
+client.token("shop/access_token")
+children = []
+for _ in range(8):
+    if not (child := os.fork()):
+        children = []
+        break
+    children.append(child)
+
+def work():
+    while time.monotonic() < end:
+        tries = 0
+
+        def call(token):
+            nonlocal tries
+            tries += 1
+            with urlopen(f"{sys.argv[2]}/cgi-bin/get_api_domain_ip?access_token={token}") as r:
+                return json.load(r)
+
+        outcome = client.call("shop/access_token", call)
+        outcomes.append((tries, "ip_list" in outcome))
+        time.sleep(0.1)
+
+end, outcomes = time.monotonic() + 3, []
+if not children:
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(1, json.dumps(sorted(set(outcomes))).encode() + b"\\n")
+for child in children:
+    os.waitpid(child, 0)
 """
 
 
@@ -190,6 +233,50 @@ async def test_eight_forked_processes_poll_for_themselves(
     assert len(seen) == 8
     assert max(float(line.split()[1]) for line in seen) - done_at < 1
     assert await wechat.calls() == 3
+
+
+async def test_eight_processes_of_four_threads_outlive_a_dead_token_by_one_new_one(
+    configured: Configured, folder: Path, wechat: Simulator
+) -> None:
+    async with serving(configured(method="token")):
+        program = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            _BUSINESS,
+            f"{folder}/tokend.sock",
+            wechat.url,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        await asyncio.sleep(1.5)
+        # After two new ones of somebody else's, tokend's is no good at once.
+        await wechat.rotate()
+        await wechat.rotate()
+        async with asyncio.timeout(20):
+            out, _ = await program.communicate()
+
+    seen = [json.loads(line) for line in out.splitlines()]
+    assert len(seen) == 8
+    assert {tuple(outcome) for each in seen for outcome in each} == {(1, True), (2, True)}
+    assert await wechat.calls("token") == 2
+
+
+async def test_the_example_of_the_readme_works(
+    configured: Configured, folder: Path, wechat: Simulator
+) -> None:
+    example = re.search(r"```python\n(.*?tokend\.client.*?)```", README, re.DOTALL)
+    assert example
+    program = example[1].replace("https://api.weixin.qq.com", wechat.url)
+    async with serving(configured()):
+        ran = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", program],
+            env={**os.environ, "TOKEND_SOCKET": f"{folder}/tokend.sock"},
+            check=True,
+            capture_output=True,
+            timeout=20,
+        )
+
+    assert b"ip_list" in ran.stdout
 
 
 async def test_a_client_does_not_keep_a_program_from_ending(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
+import sys
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +21,41 @@ if TYPE_CHECKING:
     Configured = Callable[..., Path]
 
 KEY = "shop/access_token"
+
+# It forks while a loop runs; the child's loop is in another thread, for its first has one already.
+_FORKING = """\
+import asyncio, os, sys, threading
+from tokend.client import AsyncClient
+
+KEY = "shop/access_token"
+client = AsyncClient(socket=sys.argv[1])
+
+async def changed(old, tell=False):
+    assert await client.token(KEY) == old
+    await asyncio.sleep(0.3)
+    if tell:
+        print("forked", flush=True)
+    async with asyncio.timeout(10):
+        while await client.token(KEY) == old:
+            await asyncio.sleep(0.01)
+
+def child(first):
+    codes = []
+    work = lambda: codes.append(asyncio.run(changed(first, tell=True)))
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    os._exit(codes != [None])
+
+async def main():
+    first = await client.token(KEY)
+    forked = os.fork() or child(first)
+    await changed(first)
+    _, status = await asyncio.to_thread(os.waitpid, forked, 0)
+    sys.exit(status != 0)
+
+asyncio.run(main())
+"""
 
 
 @pytest.fixture
@@ -166,35 +201,20 @@ async def test_a_loop_after_the_first_has_its_tokens_and_polls_for_itself(
 
 
 async def test_a_forked_child_polls_by_a_loop_of_its_own(
-    configured: Configured, client: AsyncClient, folder: Path
+    configured: Configured, folder: Path
 ) -> None:
+    socket = f"{folder}/tokend.sock"
     async with serving(configured()):
-        first = await client.token(KEY)
-        socket = f"{folder}/tokend.sock"
-        if not (child := os.fork()):
-            # The loop that runs here is the parent's: another one takes another thread.
-            os._exit(_in_child(client, first))
-        await asyncio.sleep(0.5)
-        assert (await one_shot("refresh", KEY, "--socket", socket))[0] == 0
-        _, status = await asyncio.to_thread(os.waitpid, child, 0)
-        assert await client.token(KEY) != first
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _FORKING, socket, stdout=asyncio.subprocess.PIPE
+        )
+        assert program.stdout
+        async with asyncio.timeout(20):
+            assert await program.stdout.readline() == b"forked\n"
+            assert (await one_shot("refresh", KEY, "--socket", socket))[0] == 0
+            code = await program.wait()
 
-    assert status == 0
-
-
-def _in_child(client: AsyncClient, first: Token) -> int:
-    codes = []
-
-    def run() -> None:
-        asyncio.run(changed(client, first, within=10))
-        codes.append(0)
-
-    import threading  # noqa: PLC0415, of the child
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return 0 if codes else 1
+    assert code == 0
 
 
 async def test_a_key_file_opens_tokend_by_tcp_and_no_key_does_not(

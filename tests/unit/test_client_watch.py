@@ -181,8 +181,8 @@ def test_it_waits_as_long_as_tokend_asks_for_but_five_seconds_at_most(world: Wor
 
 def test_trouble_and_its_end_are_said_once(world: World, caplog) -> None:
     with caplog.at_level(logging.WARNING, "tokend.client"):
-        world.fails()
-        world.fails()
+        for _ in range(20):
+            world.fails()
         world.hears(issued(1))
         world.hears(issued(2))
 
@@ -190,6 +190,31 @@ def test_trouble_and_its_end_are_said_once(world: World, caplog) -> None:
         "token_not_renewed",
         "token_renewed_again",
     ]
+
+
+def test_a_restart_of_tokend_is_not_worth_a_word(world: World, caplog) -> None:
+    world.hears(issued(1))
+    with caplog.at_level(logging.WARNING, "tokend.client"):
+        for _ in range(5):
+            world.fails()
+        world.hears(NOT_MODIFIED)
+
+    assert caplog.records == []
+
+
+def test_ten_minutes_without_tokend_are_not_noticed(world: World) -> None:
+    world.hears(issued(1))
+    end, tries = world.now + 600, 0
+    while world.now < end:
+        world.fails()
+        tries += 1
+        assert world.watch.is_held(world.now)
+        assert world.watch.held.token == token(1)
+
+    assert tries < 200
+    assert world.watch.pause(world.now) <= 5
+    world.hears(issued(2))
+    assert world.watch.held.token == token(2)
 
 
 # Who waits

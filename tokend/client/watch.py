@@ -19,7 +19,8 @@ from tokend.client.token import NOTHING, Held, Instant, Token
 if TYPE_CHECKING:
     from tokend.client.wire import Reply, Request
 
-# The library's only words: one line when a key is in trouble, one when it is well again.
+# The library's few words: that a key is in trouble for longer than tokend takes to restart, that it
+# is well again, and that a report failed.
 log = logging.getLogger("tokend.client")
 
 # A lost connection that nobody tells of is noticed after this and ten seconds more.
@@ -29,6 +30,8 @@ _SHORTEST_POLL = 1.0
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _MOST_DOUBLINGS = 10
+
+_QUIET_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Watch:
         self._failures = 0
         self._trouble: ClientError | None = None
         self._trouble_since: Instant = math.inf
+        self._is_told = False
         self._ask_at: Instant = -math.inf
         self._limited: Token | None = None
         self._limited_until: Instant = -math.inf
@@ -101,7 +105,9 @@ class Watch:
         """Nothing came of it; what is kept stays."""
         if self._trouble is None:
             self._trouble_since = now
+        if now - self._trouble_since >= _QUIET_SECONDS and not self._is_told:
             log.warning("token_not_renewed key=%s why=%s", self.key, error)
+            self._is_told = True
         self._trouble = error
         self._again_after_pause(now, draw, at_least=_wanted(error))
 
@@ -111,8 +117,9 @@ class Watch:
         self._ask_at = now + max(backoff(self._failures, draw), at_least)
 
     def _recover(self) -> None:
-        if self._trouble is not None:
+        if self._is_told:
             log.warning("token_renewed_again key=%s", self.key)
+        self._is_told = False
         self._is_confirmed = True
         self._trouble = None
         self._trouble_since = math.inf

@@ -126,9 +126,11 @@ def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
     generation, lifetime = answer["generation"], answer["expires_in"]
     if not (isinstance(value, str) and value):
         raise TypeError(key)
+    if not (isinstance(generation, int) and isinstance(lifetime, int)):
+        raise TypeError(key)
     return Held(
-        token=Token(value, key=key, generation=int(generation)),
-        until=asked_at + float(lifetime),
+        token=Token(value, key=key, generation=generation),
+        until=asked_at + lifetime,
         heard_at=now,
     )
 
