@@ -254,9 +254,11 @@ class _Ends:
     """Two more ways to end a connection than ``close``."""
 
     sock: sockets.socket | None
+    is_ended = False
 
     def hang_up(self) -> None:
-        """End what another thread waits for."""
+        """End what another thread waits for, or will once it is connected."""
+        self.is_ended = True
         sock = self.sock
         if sock is not None:
             try:
@@ -316,6 +318,8 @@ def _exchange(connection: _Http | _Https | _Unix, address: Address, request: Req
     try:
         if connection.sock is None:
             connection.connect()
+        if connection.is_ended:
+            raise ConnectionAbortedError
         if connection.sock is not None:
             connection.sock.settimeout(request.patience)
         headers = {**request.headers, **address.headers}
