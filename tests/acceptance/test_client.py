@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from kit.process import Simulator, one_shot, serving
 from tokend.client import Away, Client, Refused, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     Configured = Callable[..., Path]
 
@@ -97,6 +98,25 @@ def client(folder: Path) -> Iterator[Client]:
         yield client
 
 
+@asynccontextmanager
+async def program(text: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Python that forks; what is left of it in the end is killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        text,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
 async def until(holds: Callable[[], object], *, within: float = 5) -> None:
     async with asyncio.timeout(within):
         while not holds():
@@ -168,7 +188,7 @@ async def test_thirty_two_threads_with_a_dead_token_are_one_new_token(
     outcomes: list[object] = []
     tries: list[Token] = []
     lock = threading.Lock()
-    async with serving(configured(method="token")):
+    async with serving(configured(method="token")) as (tokend, _):
         dead = await asyncio.to_thread(client.token, KEY)
 
         def business(token: Token) -> dict[str, int]:
@@ -186,6 +206,7 @@ async def test_thirty_two_threads_with_a_dead_token_are_one_new_token(
 
     assert outcomes == [{"errcode": 0}] * 32
     assert len(tries) <= 64
+    assert sum("refresh_requested" in line for line in tokend.lines) == 1
     assert await wechat.calls("token") == 2
 
 
@@ -210,23 +231,19 @@ async def test_a_call_that_is_always_rejected_ends_after_its_retries(
 async def test_eight_forked_processes_poll_for_themselves(
     configured: Configured, folder: Path, wechat: Simulator
 ) -> None:
-    async with serving(configured()):
-        parent = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            _CHILDREN,
-            f"{folder}/tokend.sock",
-            stdout=asyncio.subprocess.PIPE,
-        )
+    async with (
+        serving(configured()),
+        program(_CHILDREN, f"{folder}/tokend.sock") as parent,
+        asyncio.timeout(30),
+    ):
         assert parent.stdout
-        async with asyncio.timeout(30):
-            for _ in range(8):
-                assert await parent.stdout.readline() == b"forked\n"
-            await asyncio.sleep(0.2)
-            assert (await one_shot("refresh", KEY, "--socket", f"{folder}/tokend.sock"))[0] == 0
-            done_at = time.time()
-            seen = (await parent.stdout.read()).decode().split("\n")[:-1]
-            code = await parent.wait()
+        for _ in range(8):
+            assert await parent.stdout.readline() == b"forked\n"
+        await asyncio.sleep(0.2)
+        assert (await one_shot("refresh", KEY, "--socket", f"{folder}/tokend.sock"))[0] == 0
+        done_at = time.time()
+        seen = (await parent.stdout.read()).decode().split("\n")[:-1]
+        code = await parent.wait()
 
     assert code == 0
     assert len({line.split()[0] for line in seen}) == 1
@@ -238,21 +255,16 @@ async def test_eight_forked_processes_poll_for_themselves(
 async def test_eight_processes_of_four_threads_outlive_a_dead_token_by_one_new_one(
     configured: Configured, folder: Path, wechat: Simulator
 ) -> None:
-    async with serving(configured(method="token")):
-        program = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            _BUSINESS,
-            f"{folder}/tokend.sock",
-            wechat.url,
-            stdout=asyncio.subprocess.PIPE,
-        )
+    async with (
+        serving(configured(method="token")),
+        program(_BUSINESS, f"{folder}/tokend.sock", wechat.url) as parent,
+    ):
         await asyncio.sleep(1.5)
         # After two new ones of somebody else's, tokend's is no good at once.
         await wechat.rotate()
         await wechat.rotate()
         async with asyncio.timeout(20):
-            out, _ = await program.communicate()
+            out, _ = await parent.communicate()
 
     seen = [json.loads(line) for line in out.splitlines()]
     assert len(seen) == 8
@@ -265,11 +277,11 @@ async def test_the_example_of_the_readme_works(
 ) -> None:
     example = re.search(r"```python\n(.*?tokend\.client.*?)```", README, re.DOTALL)
     assert example
-    program = example[1].replace("https://api.weixin.qq.com", wechat.url)
+    text = example[1].replace("https://api.weixin.qq.com", wechat.url)
     async with serving(configured()):
         ran = await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", text],
             env={**os.environ, "TOKEND_SOCKET": f"{folder}/tokend.sock"},
             check=True,
             capture_output=True,
@@ -282,14 +294,14 @@ async def test_the_example_of_the_readme_works(
 async def test_a_client_does_not_keep_a_program_from_ending(
     configured: Configured, folder: Path
 ) -> None:
-    program = "import sys\nfrom tokend.client import Client\n"
-    program += f"Client(socket=sys.argv[1]).token({KEY!r})\n"
-    program += "assert 'aiohttp' not in sys.modules and 'tokend.model' not in sys.modules"
+    text = "import sys\nfrom tokend.client import Client\n"
+    text += f"Client(socket=sys.argv[1]).token({KEY!r})\n"
+    text += "assert 'aiohttp' not in sys.modules and 'tokend.model' not in sys.modules"
     async with serving(configured()):
         began = time.monotonic()
         ended = await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-c", program, f"{folder}/tokend.sock"],
+            [sys.executable, "-c", text, f"{folder}/tokend.sock"],
             env={**os.environ},
             check=True,
             timeout=10,

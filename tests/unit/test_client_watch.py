@@ -150,6 +150,13 @@ def test_polls_that_always_end_early_are_ever_rarer(world: World) -> None:
     assert asks < 50
 
 
+def test_a_token_that_is_dead_on_arrival_is_not_asked_for_again_at_once(world: World) -> None:
+    world.hears(issued(1, expires_in=1), after=2)
+
+    assert world.watch.pause(world.now) > 0
+    assert world.next() == ""
+
+
 def test_what_a_parent_left_is_served_and_confirmed(world: World) -> None:
     world.hears(issued(1))
 
