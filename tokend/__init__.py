@@ -24,5 +24,6 @@ Read it in this order:
 10. ``checkup``   what is looked at before all that, and what to do about it
 11. ``cli``       what operators type
 
-``simulator`` is a strict stand-in for WeChat, for the demo and the tests.
+``client`` is for the programs that use the tokens, and shares nothing with the rest; ``simulator``
+is a strict stand-in for WeChat, for the demo and the tests.
 """

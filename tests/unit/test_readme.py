@@ -18,6 +18,7 @@ from tokend.forward.target import read_target
 from tokend.model import Permission
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+SDKS = README.partition("\n### What to write\n")[2].partition("\n## ")[0]
 DRIVERS = Path(__file__).parents[1] / "sdks"
 
 SECRETS = ("shop.secret", "blog.secret", "robot.secret", "redis.password")
@@ -85,7 +86,7 @@ def test_its_lines_for_sdks_are_those_that_tests_run(language: str, comment: str
     drivers = {"python": "python/*_driver.py", "js": "node/*.cjs"}[language]
     run = {code(line, comment) for path in DRIVERS.glob(drivers) for line in lines_of(path)}
 
-    shown = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    shown = re.findall(rf"```{language}\n(.*?)```", SDKS, re.DOTALL)
     lines = [code(line, comment) for block in shown for line in block.splitlines()[1:]]
 
     assert lines

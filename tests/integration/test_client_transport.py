@@ -1,0 +1,94 @@
+"""The Python client before servers that are silent, or are not tokend."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tokend.client import AsyncClient, Away, Client, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = "shop/access_token"
+SOON = timedelta(seconds=0.3)
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+
+
+@contextmanager
+def server(folder: Path, answer: bytes) -> Iterator[Path]:
+    """Says *answer* to whoever connects, as often as it is asked; silent if that is nothing."""
+    path = folder / "stranger.sock"
+    held = []
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            held.append(connection)
+            if answer:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield path
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param(REDIRECT, "HTTP status 302, not tokend's own", id="redirect"),
+        pytest.param(b"SSH-2.0-OpenSSH\r\n", "stranger.sock: ", id="no HTTP"),
+        pytest.param(b"", "no answer from tokend yet", id="silence"),
+    ],
+)
+async def test_what_is_not_tokend_is_away(folder: Path, answer: bytes, words: str) -> None:
+    with server(folder, answer) as path:
+        with (
+            Client(socket=path, patience=SOON) as client,
+            pytest.raises(Away, match=words),
+        ):
+            client.token(KEY)
+        async with AsyncClient(socket=path, patience=SOON) as aio:
+            with pytest.raises(Away, match=words):
+                await aio.token(KEY)
+
+
+def test_a_client_is_closed_at_once_whatever_it_waits_for(folder: Path) -> None:
+    with server(folder, b"") as path:
+        client = Client(socket=path, patience=timedelta(seconds=20))
+        ended: list[Exception] = []
+
+        def read() -> None:
+            try:
+                client.token(KEY)
+            except UsageError as error:
+                ended.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        client.close()
+        reader.join()
+
+    assert time.monotonic() - began < 1
+    assert [str(error) for error in ended] == ["the client is closed"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tokend ")]

@@ -1,0 +1,149 @@
+"""What surrounds the client's watch: where tokend is, what a rejection is, what is imported."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tokend.client
+from tokend.client import AsyncClient, Token, UsageError, address
+from tokend.client.rejection import is_rejection
+from tokend.client.watch import Watch
+
+
+class WeChatError(Exception):
+    def __init__(self, errcode: object) -> None:
+        super().__init__()
+        self.errcode = errcode
+
+
+@pytest.mark.parametrize("errcode", [40001, 40014, 42001])
+def test_wechat_rejects_a_token_by_three_codes(errcode: int) -> None:
+    assert is_rejection({"errcode": errcode, "errmsg": "…"})
+    assert is_rejection(WeChatError(errcode))
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param({"errcode": 0}, id="success"),
+        pytest.param({"openid": "o"}, id="no errcode"),
+        pytest.param({"errcode": 45009}, id="another errcode"),
+        pytest.param({"errcode": [40001]}, id="no number"),
+        pytest.param(WeChatError(None), id="another exception"),
+        pytest.param(ValueError(40001), id="an exception without errcode"),
+        pytest.param(None, id="nothing"),
+        pytest.param("40001", id="text"),
+        pytest.param([{"errcode": 40001}], id="a list"),
+    ],
+)
+def test_nothing_else_is_a_rejection(outcome: object) -> None:
+    assert not is_rejection(outcome)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.write_text("abc\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TOKEND_URL", "TOKEND_SOCKET", "TOKEND_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "where"),
+    [
+        pytest.param({}, {}, "/run/tokend/tokend.sock", id="by default"),
+        pytest.param({"url": "http://a:1/"}, {}, "http://a:1", id="url"),
+        pytest.param({"url": "https://[::1]:1"}, {}, "https://[::1]:1", id="an address of six"),
+        pytest.param({"socket": Path("/s")}, {}, "/s", id="socket"),
+        pytest.param({}, {"TOKEND_URL": "http://a"}, "http://a", id="URL of the environment"),
+        pytest.param({}, {"TOKEND_SOCKET": "/s"}, "/s", id="socket of the environment"),
+        pytest.param(
+            {}, {"TOKEND_SOCKET": "/s", "TOKEND_URL": "http://a"}, "http://a", id="a URL first"
+        ),
+        pytest.param({"socket": "/s"}, {"TOKEND_URL": "http://a"}, "/s", id="what is said first"),
+    ],
+)
+def test_where_tokend_is(monkeypatch, arguments, environment, where: str) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    found = address.find(**{"url": None, "socket": None, "key_file": None, **arguments})
+
+    assert (found.shown, found.headers) == (where, {})
+
+
+def test_the_key_is_read_from_its_file_and_not_shown(monkeypatch, key_file: Path) -> None:
+    monkeypatch.setenv("TOKEND_KEY_FILE", str(key_file))
+
+    found = address.find(url="http://a", socket=None, key_file=None)
+
+    assert found.headers == {"Authorization": "Bearer abc"}
+    assert "abc" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "url", ["a:1", "ftp://a", "http://", "http://a/b", "http://u:p@a", "http://a:x"]
+)
+def test_a_url_that_is_none_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError, match=r"^url: must be like http://host:port$"):
+        address.find(url=url, socket=None, key_file=None)
+
+
+def test_a_url_and_a_socket_are_too_much() -> None:
+    with pytest.raises(UsageError, match="one of them"):
+        address.find(url="http://a", socket="/s", key_file=None)
+
+
+@pytest.mark.parametrize("content", [b"", b"two words", b"\xff", b"a\nb"])
+def test_a_file_without_a_key_is_refused(key_file: Path, content: bytes) -> None:
+    key_file.write_bytes(content)
+
+    with pytest.raises(UsageError, match="holds no client key"):
+        address.find(url="http://a", socket=None, key_file=key_file)
+
+
+def test_a_key_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere: No such file"):
+        address.find(url="http://a", socket=None, key_file=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("key", ["shop", "", "a/b/c", "/x", "x/", "a b/c"])
+def test_what_cannot_be_a_key_is_refused(key: str) -> None:
+    with pytest.raises(UsageError, match="a key is like"):
+        Watch(key)
+
+
+def test_a_pickled_token_is_a_plain_string() -> None:
+    token = Token("92_a", key="shop/access_token", generation=1)
+
+    assert type(pickle.loads(pickle.dumps(token))) is str  # noqa: S301, our own
+
+
+def test_what_it_exports_is_there() -> None:
+    assert {name for name in tokend.client.__all__ if hasattr(tokend.client, name)} == set(
+        tokend.client.__all__
+    )
+    assert tokend.client.AsyncClient is AsyncClient
+
+
+def test_importing_it_imports_neither_aiohttp_nor_the_daemon() -> None:
+    program = "import sys, tokend.client; print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    modules = set(ran.stdout.split())
+    ours = {name for name in modules if name.startswith("tokend.")}
+    assert {name for name in ours if not name.startswith("tokend.client")} == set()
+    assert "aiohttp" not in modules
+    assert "asyncio" not in modules

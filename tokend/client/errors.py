@@ -1,0 +1,53 @@
+"""What can go wrong, named for who has to act.
+
+::
+
+    ClientError
+    ├── UsageError      the program: arguments, environment, key file, the name of a key
+    ├── Refused         the operator of tokend: no such key, or not for you; see ``advice``
+    └── NoToken         time: there is no token to serve now; ask again after ``retry_after``
+        ├── Away        tokend is not to be reached
+        └── NotReady    tokend has none, or cannot replace it now; WeChat's reason is in the message
+
+A message never holds a token or a client key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+class ClientError(Exception):
+    """Anything that the client itself raises."""
+
+
+class UsageError(ClientError):
+    """The program asks for what cannot be."""
+
+
+class Refused(ClientError):
+    """tokend says no, and will again until somebody acts on *advice*; *code* is its own."""
+
+    def __init__(self, message: str, *, code: str, advice: str) -> None:
+        super().__init__(f"{message} ({advice})" if advice else message)
+        self.code = code
+        self.advice = advice
+
+
+class NoToken(ClientError):
+    """There is no token to serve; asking before *retry_after* is in vain."""
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Away(NoToken):
+    """tokend does not answer."""
+
+
+class NotReady(NoToken):
+    """tokend answers that it has none."""

@@ -1,0 +1,20 @@
+"""How WeChat says, in answer to a call, that the token is no good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html
+# 40001: another token is the current one, 40014: not a token, 42001: expired
+_REJECTED = frozenset({40001, 40014, 42001})
+
+
+def is_rejection(outcome: object) -> bool:
+    """Tell if *outcome*, a call's JSON or an exception with ``errcode``, blames the token."""
+    if isinstance(outcome, Mapping):
+        errcode = outcome.get("errcode")
+    elif isinstance(outcome, Exception):
+        errcode = getattr(outcome, "errcode", None)
+    else:
+        return False
+    return isinstance(errcode, int) and errcode in _REJECTED

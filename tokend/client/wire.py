@@ -1,0 +1,147 @@
+"""What tokend is asked, and what its answers mean. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tokend.client.errors import Away, ClientError, NoToken, NotReady, Refused, UsageError
+from tokend.client.token import Held, Instant, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KEY = re.compile(r"[^/\s]+/[^/\s]+")
+
+# How long tokend may take to answer: it waits 5 s for the first token of a key, 20 s for a refresh.
+_GET_SECONDS = 10.0
+_REPORT_SECONDS = 30.0
+
+_OK, _NOT_MODIFIED, _LIMITED = 200, 304, 429
+_SERVER_ERRORS = 500
+_SOON = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request; *patience* is how many seconds its answer may take."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    patience: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: bytes
+
+
+class Limited(ClientError):
+    """A new token was asked for too soon; the current one stays. No program gets to see this."""
+
+    def __init__(self, retry_after: timedelta) -> None:
+        super().__init__("refresh_limited")
+        self.retry_after = retry_after
+
+
+def read_key(key: str) -> str:
+    """*key*, if it can be one."""
+    if not _KEY.fullmatch(key):
+        raise UsageError(f"{key!r}: a key is like 'shop/access_token'")
+    return key
+
+
+def get(key: str) -> Request:
+    return _request("GET", key)
+
+
+def get_unless(key: str, generation: int) -> Request:
+    """The current token; 304 if it is the one of *generation*."""
+    return _request("GET", key, headers={"If-None-Match": f'"{generation}"'})
+
+
+def poll(key: str, generation: int, *, seconds: int) -> Request:
+    """The next token after *generation*; 304 if none came in time."""
+    query = f"?after={generation}&wait={seconds}"
+    return _request("GET", key, query, patience=seconds + _GET_SECONDS)
+
+
+def report(token: Token) -> Request:
+    """WeChat rejected *token*. The generation says which, so that the value stays where it is."""
+    return _request(
+        "POST",
+        token.key,
+        "/refresh",
+        headers={"Content-Type": "application/json"},
+        body=json.dumps({"rejected": token.generation}).encode(),
+        patience=_REPORT_SECONDS,
+    )
+
+
+def _request(
+    method: str,
+    key: str,
+    rest: str = "",
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    patience: float = _GET_SECONDS,
+) -> Request:
+    return Request(
+        method=method,
+        path=f"/v1/apps/{quote(key)}{rest}",
+        headers={"Accept": "application/json", **(headers or {})},
+        body=body,
+        patience=patience,
+    )
+
+
+def read(reply: Reply, key: str, *, asked_at: Instant, now: Instant) -> Held | None:
+    """The token; None if it is the one that is known. Raises what tokend says instead.
+
+    Its life counts from before the asking, because nobody knows how long the answer travelled.
+    """
+    if reply.status == _NOT_MODIFIED:
+        return None
+    try:
+        answer = json.loads(reply.body)
+        if reply.status == _OK:
+            return _held(answer, key, asked_at=asked_at, now=now)
+        error = _problem(answer, key, reply.status)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # A proxy, or another server: its words are not repeated, they may be anything.
+        error = Away(f"{key}: HTTP status {reply.status}, not tokend's own", retry_after=_SOON)
+    raise error from None
+
+
+def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
+    value = answer["access_token"] if "access_token" in answer else answer["ticket"]
+    generation, lifetime = answer["generation"], answer["expires_in"]
+    if not (isinstance(value, str) and value):
+        raise TypeError(key)
+    if not (isinstance(generation, int) and isinstance(lifetime, int)):
+        raise TypeError(key)
+    return Held(
+        token=Token(value, key=key, generation=generation),
+        until=asked_at + lifetime,
+        heard_at=now,
+    )
+
+
+def _problem(answer: Any, key: str, status: int) -> ClientError:
+    code, detail = str(answer["code"]), str(answer["detail"])
+    advice = str(answer.get("advice", ""))
+    retry_after = timedelta(seconds=float(answer.get("retry_after", _SOON.total_seconds())))
+    if status == _LIMITED:
+        return Limited(retry_after)
+    if status < _SERVER_ERRORS:
+        return Refused(f"{key}: {detail}", code=code, advice=advice)
+    kind: type[NoToken] = Away if code == "internal_error" else NotReady
+    return kind(f"{key}: {detail}", retry_after=retry_after)
