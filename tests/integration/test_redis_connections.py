@@ -264,8 +264,8 @@ async def test_a_key_may_stand_in_a_file_of_its_own(
     [
         pytest.param("localhost", "", "not valid for 'localhost'", id="wrong host name"),
         pytest.param("127.0.0.1", "ca_file", "self-signed certificate", id="unknown CA"),
-        # TLS 1.3 lets a client write before the server has judged its certificate; what is then
-        # heard first, the alert or the end of the connection, is up to the moment (RFC 8446, 4.4.4).
+        # TLS 1.3 lets a client write before the server has judged its certificate: what is heard
+        # first then, the alert or the end of the connection, is up to the moment.
         pytest.param(
             "127.0.0.1",
             "cert_file",
