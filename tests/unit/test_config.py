@@ -317,6 +317,12 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="WeChat with a path",
         ),
         pytest.param(
+            APP + '[wechat]\nfallback_urls = ["https://api.weixin.qq.co"]\n',
+            "wechat: https://api.weixin.qq.co: is not a host of WeChat's, and is given "
+            "AppSecrets; mend it, or set gateway = true if api.weixin.qq.co is your own way there",
+            id="another host than WeChat's",
+        ),
+        pytest.param(
             APP + "ahead_seconds = 70\n",
             "apps.shop.ahead_seconds (70) must be at least 71 for access_token: the 30 s of "
             "jitter, and refresh.lease_seconds + wechat.timeout_seconds + 3 (41) for another node "
@@ -421,6 +427,72 @@ def test_one_app_needs_no_placeholder_in_the_mirror(folder: Path) -> None:
 
     assert config.store_mirror == Mirror(plain=("wx:token",), quoted=("{app}",))
     assert config.store_mirror.names(config.keys) == ["wx:token", "shop"]
+
+
+@pytest.mark.parametrize("section", ["wechat", "wecom"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example",
+        "https://weixin.qq.com.evil.example",
+        "https://evilweixin.qq.com",
+        "https://api.weixin.qq.com.",
+        "https://api.weixin.qq.com@evil.example",
+        "https://evil.example\\\\.weixin.qq.com",
+        "https://evil.example#.weixin.qq.com",
+        "https://evil.example?.weixin.qq.com",
+        "https://evil.example/.weixin.qq.com",
+        "https://evil.example%2f.weixin.qq.com",
+        "https://api.weixin.qq.com。evil.example",
+        "https://api..weixin.qq.com",
+        "https://169.254.169.254",
+        "https://[::ffff:169.254.169.254]",
+        "https://2852039166",
+        "https://0xa9fea9fe",
+        "https://10.0.0.1",
+        "https://0.0.0.0",
+        "https://",
+        "http://api.weixin.qq.com",
+        "http://2130706433",
+        "http://[::ffff:127.0.0.1]",
+        "http://0.0.0.0",
+        "http://localhost.evil.example",
+        "http://127.0.0.1@evil.example",
+        "ftp://api.weixin.qq.com",
+        "file:///etc/passwd",
+        "//api.weixin.qq.com",
+        "https://api.weixin.qq.com:99999",
+        "https://api.weixin.qq.com/..",
+    ],
+)
+def test_an_appsecret_goes_nowhere_but_to_wechat(folder: Path, section: str, url: str) -> None:
+    (told,) = mistakes(folder, f'{APP}[{section}]\nurl = "{url}"\n')
+
+    assert told.startswith(section)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hk.api.weixin.qq.com",
+        "https://API.weixin.qq.com:443/",
+        "https://127.0.0.1:8443",
+        "http://localhost:8391",
+        "http://[::1]:8391",
+    ],
+)
+def test_wechat_has_several_hosts_and_a_simulated_one_is_on_loopback(
+    folder: Path, url: str
+) -> None:
+    config = read(folder, f'{APP}[wechat]\nurl = "{url}"\n')
+
+    assert config.wechat.url == url.rstrip("/")
+
+
+def test_a_way_of_ones_own_to_wechat_is_said_to_be_one(folder: Path) -> None:
+    config = read(folder, f'{APP}[wechat]\nurl = "https://way.internal"\ngateway = true\n')
+
+    assert config.wechat.url == "https://way.internal"
 
 
 def test_all_mistakes_are_told_at_once(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -24,8 +24,12 @@ from tokend.config.values import (
     SocketPath,
     StoreUrl,
     WechatUrl,
+    foreign_host,
 )
 from tokend.store.redis_url import RedisUrl, is_redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # WeChat gives a new stable_token only in the last 300 s of the old one.
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
@@ -113,13 +117,28 @@ class RefreshSettings(_Section):
         return seconds
 
 
+def _check_hosts(urls: Iterable[str], *, gateway: bool) -> None:
+    for url in urls:
+        if not gateway and (host := foreign_host(url)):
+            raise ValueError(
+                f"{url}: is not a host of WeChat's, and is given AppSecrets; mend it, or set "
+                f"gateway = true if {host} is your own way there"
+            )
+
+
 class WechatSettings(_Section):
     """How WeChat is reached."""
 
     url: WechatUrl = "https://api.weixin.qq.com"
+    gateway: bool = False
     fallback_urls: Annotated[tuple[WechatUrl, ...], Field(strict=False)] = ()
     proxy: ProxyUrl = ""
     timeout_seconds: Annotated[float, Field(ge=1, le=8)] = 8
+
+    @model_validator(mode="after")
+    def _check_hosts(self) -> Self:
+        _check_hosts([self.url, *self.fallback_urls], gateway=self.gateway)
+        return self
 
     @property
     def timeout(self) -> timedelta:
@@ -136,6 +155,12 @@ class WecomSettings(_Section):
     """How WeCom is reached; else as WeChat."""
 
     url: WechatUrl = "https://qyapi.weixin.qq.com"
+    gateway: bool = False
+
+    @model_validator(mode="after")
+    def _check_hosts(self) -> Self:
+        _check_hosts([self.url], gateway=self.gateway)
+        return self
 
 
 class ForwardSettings(_Section):

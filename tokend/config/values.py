@@ -18,6 +18,10 @@ _T = TypeVar("_T")
 
 _LONGEST_SOCKET_PATH = 107
 
+# api.weixin.qq.com, its regional twins, qyapi.weixin.qq.com.
+# https://developers.weixin.qq.com/doc/service/guide/dev/api/
+_WECHAT_HOST = re.compile(r"(?:[a-z0-9-]+\.)+weixin\.qq\.com")
+
 
 class Address(NamedTuple):
     """Where to listen."""
@@ -103,6 +107,17 @@ def _wechat_url(url: str) -> str:
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)):
         return url.rstrip("/")
     raise ValueError(f"{url}: must be https; the AppSecret goes there")
+
+
+def foreign_host(url: str) -> str | None:
+    """The host of *url* if it is not one of WeChat's own, nor this one.
+
+    A name is taken in its plainest form only: what two programs read differently could go
+    elsewhere.
+    """
+    host = urlsplit(url).hostname or ""
+    is_known = _WECHAT_HOST.fullmatch(host) or _is_loopback(host)
+    return None if is_known else host
 
 
 def _is_loopback(host: str) -> bool:
