@@ -152,6 +152,13 @@ class House:
         """What tokend has now."""
         return self.fleet.keepers[name].current().token.value.reveal()
 
+    def tokens(self) -> dict[str, str]:
+        """All that tokend has now, by key."""
+        return {name: self.token(name) for name in self.fleet.keepers}
+
+    async def reload(self) -> None:
+        """What the file says is in force."""
+
     def is_valid(self, value: object) -> bool:
         return self.world.is_valid(str(value), self.clock.now())
 

@@ -1,0 +1,282 @@
+"""Who is let in where: every route, against clients with each permission alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kit.house import BLOG, SHOP, House, key
+from kit.office import CORPID
+from kit.upstream import Upstream, http, upstream
+
+from tokend.forward.forward import Forward
+from tokend.forward.passages import Passages
+from tokend.model import Permission, Platform
+from tokend.wechat.relay import open_relay
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import aiohttp
+
+APPS = ("shop", "blog", "sales")
+ALL = tuple(str(permission) for permission in Permission)
+
+# Each permission alone, all of them, and what those have who never see a token.
+GRANTS = {
+    **{each: (each,) for each in ALL},
+    "all": ALL,
+    "blind": ALL,
+    "blindcaller": ("call",),
+}
+
+TOKEN = {"grant_type": "client_credential"}
+REJECTED = {"rejected": 1}
+PAGE = {"url": "https://shop.example/"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A request in which ``KEY`` stands for the client key, and who is let in with it.
+
+    *apps* are those whose clients may be let in: one if the request names it, all that have what is
+    asked for if the key alone says which.
+    """
+
+    method: str
+    path: str
+    apps: tuple[str, ...] = ("shop",)
+    query: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    let_in: set[str]
+
+
+ROUTES = {
+    "token": Route(method="GET", path="/v1/apps/shop/access_token", let_in={"read", "all"}),
+    "ticket": Route(method="GET", path="/v1/apps/shop/jsapi_ticket", let_in={"read", "all"}),
+    "report": Route(
+        method="POST",
+        path="/v1/apps/shop/access_token/refresh",
+        body=REJECTED,
+        let_in={"refresh", "all"},
+    ),
+    "report a ticket": Route(
+        method="POST",
+        path="/v1/apps/shop/jsapi_ticket/refresh",
+        body=REJECTED,
+        let_in={"refresh", "all"},
+    ),
+    "force": Route(
+        method="POST", path="/v1/apps/shop/access_token/refresh", body={}, let_in={"force", "all"}
+    ),
+    "sign": Route(
+        method="POST",
+        path="/v1/apps/shop/jsapi_signature",
+        body=PAGE,
+        let_in={"sign", "all", "blind"},
+    ),
+    "reload": Route(method="POST", path="/v1/reload", apps=APPS, let_in={"reload", "all", "blind"}),
+    "as an official account": Route(
+        method="GET",
+        path="/cgi-bin/token",
+        query={**TOKEN, "appid": SHOP, "secret": "KEY"},
+        let_in={"read", "all", "blind", "blindcaller"},
+    ),
+    "as an official account, stable": Route(
+        method="POST",
+        path="/cgi-bin/stable_token",
+        body={**TOKEN, "appid": BLOG, "secret": "KEY"},
+        apps=("blog",),
+        let_in={"read", "all", "blind", "blindcaller"},
+    ),
+    "as an official account, forced": Route(
+        method="POST",
+        path="/cgi-bin/stable_token",
+        body={**TOKEN, "appid": SHOP, "secret": "KEY", "force_refresh": True},
+        let_in={"all", "blind"},
+    ),
+    "as an agent": Route(
+        method="GET",
+        path="/cgi-bin/gettoken",
+        apps=("sales",),
+        query={"corpid": CORPID, "corpsecret": "KEY"},
+        let_in={"read", "all", "blind", "blindcaller"},
+    ),
+    "a ticket as an official account": Route(
+        method="GET",
+        path="/cgi-bin/ticket/getticket",
+        apps=("shop", "sales"),
+        query={"access_token": "KEY", "type": "jsapi"},
+        let_in={"read", "all"},
+    ),
+    "the corp's ticket as an agent": Route(
+        method="GET",
+        path="/cgi-bin/get_jsapi_ticket",
+        apps=("shop", "sales"),
+        query={"access_token": "KEY"},
+        let_in={"read", "all"},
+    ),
+    "the agent's ticket as an agent": Route(
+        method="GET",
+        path="/cgi-bin/ticket/get",
+        apps=("sales",),
+        query={"access_token": "KEY", "type": "agent_config"},
+        let_in={"read", "all"},
+    ),
+    "a call": Route(
+        method="GET",
+        path="/cgi-bin/user/get",
+        apps=APPS,
+        query={"access_token": "KEY"},
+        let_in={"call", "all", "blind", "blindcaller"},
+    ),
+    "a call with a body": Route(
+        method="POST",
+        path="/cgi-bin/message/send",
+        apps=APPS,
+        query={"access_token": "KEY"},
+        body={"touser": "@all"},
+        let_in={"call", "all", "blind", "blindcaller"},
+    ),
+}
+
+EVERYBODY = {f"{name}-{app}": app for app in APPS for name in GRANTS}
+
+# Whoever comes may ask these, and learns no value by it.
+OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
+
+# These have tests of their own below.
+APART = {("GET", "/v1/apps"), ("GET", "/cgi-bin/stable_token")}
+
+NOBODY = {None, "", "wrong", "0" * 64, "é" * 8}
+
+
+def clients() -> str:
+    return "".join(
+        f"""
+        [clients.{name}-{app}]
+        apps = ["{app}"]
+        can = {list(can)}
+        {'tokens = "never"' if name.startswith("blind") else ""}
+        """.replace("\n        ", "\n")
+        for app in APPS
+        for name, can in GRANTS.items()
+    )
+
+
+@pytest.fixture
+async def wechat() -> AsyncIterator[Upstream]:
+    answer = http(b'{"errcode":0,"errmsg":"ok"}', headers="Content-Type: application/json\r\n")
+    async with upstream(answer) as running:
+        yield running
+
+
+@pytest.fixture
+async def house(aiohttp_client, folder: Path, wechat: Upstream) -> AsyncIterator[House]:
+    house = House(folder, clients=clients())
+    async with open_relay(idle=house.config.wechat.timeout) as relay:
+        passages = Passages(house.callers, dict.fromkeys(Platform, wechat.url))
+        Forward(relay, passages, awake=house.awake).add_to(house.app.router)
+        house.http = await aiohttp_client(house.app)
+        await house.begin()
+        yield house
+
+
+async def ask(house: House, route: Route, given: str | None) -> aiohttp.ClientResponse:
+    """With *given* in the place of the key; in the header, too, unless it is None."""
+    headers = {} if given is None else {"Authorization": f"Bearer {given}"}
+    return await house.http.request(
+        route.method,
+        route.path,
+        headers=headers,
+        params=_with_key(route.query, given),
+        json=None if route.body is None else _with_key(route.body, given),
+    )
+
+
+def _with_key(members: dict[str, Any], given: str | None) -> dict[str, Any]:
+    return {name: (given or "") if value == "KEY" else value for name, value in members.items()}
+
+
+async def is_let_in(house: House, route: Route, given: str | None) -> bool:
+    """As the answer's own words have it: WeChat's routes say no with HTTP status 200."""
+    async with await ask(house, route, given) as response:
+        answer = await response.json()
+        if response.status in {401, 403}:
+            assert answer["code"] == {401: "unauthorized", 403: "forbidden"}[response.status]
+            return False
+        # One token a minute is forced: whoever is told so has been let in.
+        assert response.status in {200, 429}, answer
+        return answer.get("errcode", 0) == 0
+
+
+@pytest.mark.parametrize("name", ROUTES)
+async def test_a_route_is_for_those_who_have_its_permission_for_its_app(
+    house: House, name: str
+) -> None:
+    route = ROUTES[name]
+
+    got_in = {client for client in EVERYBODY if await is_let_in(house, route, key(client))}
+
+    assert got_in == {f"{name}-{app}" for name in route.let_in for app in route.apps}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+async def test_no_answer_holds_what_is_another_apps(house: House, name: str) -> None:
+    for client, own in EVERYBODY.items():
+        async with await ask(house, ROUTES[name], key(client)) as response:
+            text = await response.text()
+        shown = {str(kept) for kept, value in house.tokens().items() if value in text}
+        assert all(kept.startswith(f"{own}/") for kept in shown), client
+        assert not (shown and client.startswith("blind")), client
+
+
+@pytest.mark.parametrize("name", ["a call", "a call with a body"])
+async def test_a_call_goes_out_with_the_token_of_the_clients_app(
+    house: House, wechat: Upstream, name: str
+) -> None:
+    for client, own in EVERYBODY.items():
+        if await is_let_in(house, ROUTES[name], key(client)):
+            sent = wechat.requests[-1].decode()
+            assert f"access_token={house.token(f'{own}/access_token')}" in sent
+            assert key(client) not in sent
+
+
+@pytest.mark.parametrize("name", ROUTES)
+async def test_nobody_is_let_in_without_a_key(house: House, name: str) -> None:
+    assert not [given for given in NOBODY if await is_let_in(house, ROUTES[name], given)]
+
+
+async def test_a_status_shows_the_keys_of_ones_own_apps(house: House) -> None:
+    shown = {}
+    for client in EVERYBODY:
+        headers = {"Authorization": f"Bearer {key(client)}"}
+        async with house.http.get("/v1/apps", headers=headers) as response:
+            if response.status == 200:
+                shown[client] = {each["app"] for each in (await response.json())["keys"]}
+
+    assert {client: apps for client, apps in shown.items() if apps} == {
+        f"{name}-{app}": {app} for app in APPS for name in ("status", "all", "blind")
+    }
+
+
+def test_every_route_stands_in_the_table(house: House) -> None:
+    there = {
+        (route.method, route.resource.canonical)
+        for route in house.app.router.routes()
+        if route.method not in {"HEAD", "*"}
+    }
+    tried = {(route.method, _pattern(route.path)) for route in ROUTES.values()}
+
+    assert there <= tried | OPEN | APART
+
+
+def _pattern(path: str) -> str:
+    match path.split("/"):
+        case ["", "v1", "apps", _, "jsapi_signature"]:
+            return "/v1/apps/{app}/jsapi_signature"
+        case ["", "v1", "apps", _, _, *rest]:
+            return "/".join(["/v1/apps/{app}/{kind}", *rest])
+    return path
