@@ -162,6 +162,12 @@ async def test_a_caller_is_known_by_its_one_access_token(query: str, expected: i
         "/cgi-bin/x%00",
         "/cgi-bin/x%0dX:1",
         "http://127.0.0.1/cgi-bin/x",
+        "https://evil.example/cgi-bin/x",
+        "//evil.example/cgi-bin/x",
+        "/@evil.example/x",
+        "/cgi-bin/x@evil.example",
+        "/cgi-bin/x:80",
+        "/http://evil.example",
         "/",
     ],
 )
