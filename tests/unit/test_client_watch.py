@@ -21,8 +21,11 @@ AWAY = Away("no", retry_after=timedelta(seconds=1))
 
 
 def issued(generation: int, *, expires_in: int = 7200) -> Reply:
-    answer = {"access_token": f"92_{generation}", "generation": generation}
-    return Reply(200, json.dumps({**answer, "expires_in": expires_in}).encode())
+    app, kind = KEY.split("/")
+    answer = {"app": app, "kind": kind, "access_token": f"92_{generation}"}
+    return Reply(
+        200, json.dumps({**answer, "generation": generation, "expires_in": expires_in}).encode()
+    )
 
 
 def problem(status: int, **members: object) -> Reply:

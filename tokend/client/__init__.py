@@ -14,9 +14,12 @@ Read it in this order:
 3. ``wire``        what tokend is asked, and what its answers mean. Pure
 4. ``rejection``   how WeChat says that a token is no good. Pure
 5. ``address``     where tokend is
-6. ``sync``        ``Client``, for threads and forks; the standard library alone
+6. ``sync``        ``Client``, for threads and forks; ``connection`` is its HTTP, by the standard
+                   library alone
 7. ``aio``         ``AsyncClient``, for asyncio; by aiohttp, which nothing else here imports
 8. ``errors``      what can go wrong, and who has to act
+
+``boottime`` is the clock, ``forks`` tells clients that they are in a forked child.
 
 Nothing here imports the daemon.
 """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tokend.client.errors import UsageError
+from tokend.client.errors import Away, UsageError
 
 _DEFAULT_SOCKET = "/run/tokend/tokend.sock"
 _SCHEMES = ("http", "https")
@@ -24,6 +25,11 @@ class Address:
     @property
     def shown(self) -> str:
         return self.socket or self.url
+
+    def away(self, error: Exception) -> Away:
+        """In the system's own words alone: an exception's may hold what was sent."""
+        words = getattr(error, "strerror", None) or type(error).__name__
+        return Away(f"{self.shown}: {words}", retry_after=timedelta(seconds=1))
 
 
 def find(*, url: str | None, socket: str | os.PathLike[str] | None, key_file: object) -> Address:

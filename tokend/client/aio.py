@@ -1,48 +1,49 @@
 """The client for asyncio, by aiohttp.
 
 For each key that was asked for, one task of the running loop polls tokend. It ends with the loop;
-another loop, or a forked child with a loop of its own, begins with the tokens that are there.
+a later loop, or a forked child with a loop of its own, begins with the tokens that are there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import weakref
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
 from random import random
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 import aiohttp
 
-from tokend.client import address, wire
-from tokend.client.errors import Away, ClientError, UsageError
+from tokend.client import address, boottime, forks, wire
+from tokend.client.connection import CONNECT_SECONDS
+from tokend.client.errors import ClientError, UsageError
 from tokend.client.rejection import is_rejection
-from tokend.client.sync import PATIENCE, elapsed
+from tokend.client.sync import PATIENCE
 from tokend.client.token import NOTHING, Held, Token
 from tokend.client.watch import Watch, log
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import timedelta
 
     from tokend.client.address import Address
+    from tokend.client.token import Instant
     from tokend.client.wire import Reply, Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONNECT_SECONDS = 3.0
-
 
 class AsyncClient:
     """What ``Client`` is for threads: the same arguments, the same promises.
 
-    Make one for the program, in or outside a loop; it serves one loop at a time. Leaving it as a
-    context manager, or the end of the loop by ``asyncio.run``, ends its tasks.
+    Make one for the program, in or outside a loop; each loop that asks polls for itself. Leaving
+    it as a context manager, or the end of a loop by ``asyncio.run``, ends the tasks.
     """
+
+    # The clock by which tokens live; a test may have another.
+    _elapsed = staticmethod(boottime.elapsed)
 
     def __init__(
         self,
@@ -56,12 +57,11 @@ class AsyncClient:
         self._patience = patience.total_seconds()
         self._is_closed = False
         self._begin({})
-        os.register_at_fork(after_in_child=functools.partial(_forked, weakref.ref(self)))
+        forks.follow(self)
 
     def _begin(self, inherited: Mapping[str, Held]) -> None:
         self._inherited = dict(inherited)
-        self._watches: dict[str, Watch] = {}
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[tuple[asyncio.AbstractEventLoop, str], _Line] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,12 +72,15 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Stop renewing; reads raise ``UsageError`` from now on."""
         self._is_closed = True
-        self._watches.clear()
-        tasks = [line.task for line in self._lines.values() if line.task]
-        for line in self._lines.values():
-            line.tell()
-        for task in tasks:
-            task.cancel()
+        lines, self._lines = self._lines, {}
+        here = asyncio.get_running_loop()
+        tasks = []
+        for (loop, _), line in lines.items():
+            if loop is here:
+                line.close()
+                tasks.append(line.task)
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(line.close)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def token(self, key: str) -> Token:
@@ -85,16 +88,16 @@ class AsyncClient:
 
         Use it for one call and ask again. Raises ``NoToken`` after *patience*, ``Refused`` at once.
         """
-        watch = self._watches.get(key)
-        if watch is not None:
-            held = watch.held
-            if elapsed() < held.until:
+        line = self._lines.get((asyncio.get_running_loop(), key))
+        if line is not None:
+            held = line.watch.held
+            if self._elapsed() < held.until:
                 return held.token
         return await self._awaited(key)
 
     async def _awaited(self, key: str) -> Token:
-        line, since = self._line(key), elapsed()
-        while not line.watch.is_held(now := elapsed()):
+        line, since = self._line(key), self._elapsed()
+        while not line.watch.is_held(now := self._elapsed()):
             left = line.watch.patience_left(now, since=since, patience=self._patience)
             if left <= 0:
                 raise line.watch.why()
@@ -109,24 +112,23 @@ class AsyncClient:
         """The one of the running loop. A loop that has ended without a word leaves its tokens."""
         if self._is_closed:
             raise UsageError("the client is closed")
-        line = self._lines.get(key)
-        if line is not None and line.loop is asyncio.get_running_loop():
-            return line
-        left = line.watch.held if line else self._inherited.get(key, NOTHING)
-        line = _Line(Watch(key, left), asyncio.get_running_loop())
-        self._watches[key], self._lines[key] = line.watch, line
-        line.task = asyncio.create_task(self._polling(line), name=f"tokend {key}")
+        place = (asyncio.get_running_loop(), key)
+        line = self._lines.get(place)
+        if line is None:
+            self._forget_ended()
+            watch = Watch(key, self._inherited.get(key, NOTHING))
+            line = self._lines[place] = _Line(watch, self._address, self._elapsed)
+            line.task.add_done_callback(lambda _: self._end(place))
         return line
 
-    async def _polling(self, line: _Line) -> None:
-        try:
-            await line.poll(self._address)
-        finally:
-            key = line.watch.key
-            if self._lines.get(key) is line:
-                self._inherited[key] = line.watch.held
-                del self._lines[key]
-                self._watches.pop(key, None)
+    def _forget_ended(self) -> None:
+        for place in [place for place in self._lines if place[0].is_closed()]:
+            self._end(place)
+
+    def _end(self, place: tuple[asyncio.AbstractEventLoop, str]) -> None:
+        line = self._lines.pop(place, None)
+        if line is not None:
+            self._inherited[place[1]] = line.watch.held
 
     async def rejected(self, token: Token) -> Token:
         """Report that WeChat rejected *token*; the one to use now, within 30 seconds.
@@ -138,12 +140,12 @@ class AsyncClient:
             raise UsageError("rejected() takes what token() gave, not a copy of its text")
         line = self._line(token.key)
         async with line.reporting:
-            if (known := line.watch.replaced(token, elapsed())) is not None:
+            if (known := line.watch.replaced(token, self._elapsed())) is not None:
                 return known
-            asked_at = elapsed()
+            asked_at = self._elapsed()
             async with _session(self._address) as session:
                 reply = await _exchange(session, self._address, wire.report(token))
-            newer = line.watch.reported(token, reply, asked_at=asked_at, now=elapsed())
+            newer = line.watch.reported(token, reply, asked_at=asked_at, now=self._elapsed())
             line.tell()
             return newer
 
@@ -193,58 +195,61 @@ class AsyncClient:
             return None
         return None if newer == token else newer
 
-    def _after_fork(self) -> None:
-        """The parent's loop, tasks and connections are not touched: their selector is shared."""
+    def after_fork(self) -> None:
+        """In the child: loops, tasks and connections stay the parent's, with whose selector they
+        are. They are kept, because to collect them would close them.
+        """
         _LEFT_ALONE.append(self._lines)
         self._begin(
-            {**self._inherited, **{key: watch.held for key, watch in self._watches.items()}}
+            {**self._inherited, **{key: line.watch.held for (_, key), line in self._lines.items()}}
         )
 
 
-# What a forked child has of its parent's loops. Kept, because to collect it would close it.
 _LEFT_ALONE: list[object] = []
 
 
-def _forked(client: weakref.ref[AsyncClient]) -> None:
-    alive = client()
-    if alive is not None:
-        alive._after_fork()  # noqa: SLF001, the client's own
-
-
-@dataclass(eq=False)
 class _Line:
-    """One key in one loop: its watch, the task that asks, and those who wait."""
+    """One key in the running loop: its watch, the task that asks, and those who wait."""
 
-    watch: Watch
-    loop: asyncio.AbstractEventLoop
-    task: asyncio.Task[None] | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    reporting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    def __init__(self, watch: Watch, address: Address, elapsed: Callable[[], Instant]) -> None:
+        self.watch = watch
+        self.changed = asyncio.Event()
+        self.reporting = asyncio.Lock()
+        self._address = address
+        self._elapsed = elapsed
+        self.task = asyncio.create_task(self._poll(), name=f"tokend {watch.key}")
 
     def tell(self) -> None:
         """Wake those who wait now, and nobody who comes later."""
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
-    async def poll(self, address: Address) -> None:
-        async with _session(address) as session:
+    def close(self) -> None:
+        self.task.cancel()
+        self.tell()
+
+    async def _poll(self) -> None:
+        async with _session(self._address) as session:
             while True:
-                await asyncio.sleep(self.watch.pause(elapsed()))
+                await asyncio.sleep(self.watch.pause(self._elapsed()))
                 try:
-                    await self._step(session, address)
+                    await self._step(session)
                 except Exception as error:  # noqa: BLE001, a bug of ours must not end the renewal
                     log.exception("poll_crashed key=%s", self.watch.key)
-                    self.watch.failed(_away(address, error), now=elapsed(), draw=random())
+                    self._failed(self._address.away(error))
                 self.tell()
 
-    async def _step(self, session: aiohttp.ClientSession, address: Address) -> None:
-        ask = self.watch.ask(elapsed())
+    async def _step(self, session: aiohttp.ClientSession) -> None:
+        ask = self.watch.ask(self._elapsed())
         try:
-            reply = await _exchange(session, address, ask.request)
+            reply = await _exchange(session, self._address, ask.request)
         except ClientError as error:
-            self.watch.failed(error, now=elapsed(), draw=random())
+            self._failed(error)
         else:
-            self.watch.answered(ask, reply, now=elapsed(), draw=random())
+            self.watch.answered(ask, reply, now=self._elapsed(), draw=random())
+
+    def _failed(self, error: ClientError) -> None:
+        self.watch.failed(error, now=self._elapsed(), draw=random())
 
 
 def _session(address: Address) -> aiohttp.ClientSession:
@@ -253,12 +258,14 @@ def _session(address: Address) -> aiohttp.ClientSession:
         if address.socket is not None
         else aiohttp.TCPConnector(limit=1)
     )
-    return aiohttp.ClientSession(address.url, connector=connector, headers=address.headers)
+    return aiohttp.ClientSession(
+        address.url, connector=connector, headers=address.headers, auto_decompress=False
+    )
 
 
 async def _exchange(session: aiohttp.ClientSession, address: Address, request: Request) -> Reply:
     timeout = aiohttp.ClientTimeout(
-        total=_CONNECT_SECONDS + request.patience, connect=_CONNECT_SECONDS
+        total=CONNECT_SECONDS + request.patience, connect=CONNECT_SECONDS
     )
     try:
         async with session.request(
@@ -269,12 +276,15 @@ async def _exchange(session: aiohttp.ClientSession, address: Address, request: R
             timeout=timeout,
             allow_redirects=False,
         ) as response:
-            return wire.Reply(response.status, await response.read())
+            return wire.Reply(response.status, await _whole(response))
     except (aiohttp.ClientError, OSError) as error:
-        raise _away(address, error) from None
+        raise address.away(error) from None
 
 
-def _away(address: Address, error: Exception) -> Away:
-    """Only the system's own words: an exception's may hold what was sent."""
-    words = getattr(error, "strerror", None) or type(error).__name__
-    return Away(f"{address.shown}: {words}", retry_after=timedelta(seconds=1))
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > wire.LONGEST_ANSWER:
+            raise aiohttp.ClientPayloadError
+    return body

@@ -8,40 +8,30 @@ threads, locks and connections of its own from its first read on.
 from __future__ import annotations
 
 import functools
-import os
-import socket as sockets
 import threading
-import time
 import weakref
 from datetime import timedelta
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from random import random
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
-from urllib.parse import urlsplit
 
-from tokend.client import address, wire
-from tokend.client.errors import Away, ClientError, UsageError
+from tokend.client import address, forks, wire
+from tokend.client.boottime import elapsed
+from tokend.client.connection import CONNECT_SECONDS, Connection
+from tokend.client.errors import ClientError, UsageError
 from tokend.client.rejection import is_rejection
 from tokend.client.token import NOTHING, Held, Token
 from tokend.client.watch import Watch, log
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping
 
     from tokend.client.address import Address
-    from tokend.client.wire import Reply, Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=5)
-
-_CONNECT_SECONDS = 3.0
-
-# The host's clock jumps, and CLOCK_MONOTONIC stands still while the machine sleeps.
-elapsed = functools.partial(
-    time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-)
 
 
 class Client:
@@ -63,13 +53,14 @@ class Client:
         self._address = address.find(url=url, socket=socket, key_file=key_file)
         self._patience = patience.total_seconds()
         self._is_closed = False
+        self._pollers: dict[str, _Poller] = {}
         self._begin({})
-        os.register_at_fork(after_in_child=functools.partial(_forked, weakref.ref(self)))
+        weakref.finalize(self, _stop, self._pollers).atexit = False
+        forks.follow(self)
 
     def _begin(self, inherited: Mapping[str, Held]) -> None:
         self._inherited = inherited
         self._watches: dict[str, Watch] = {}
-        self._pollers: dict[str, _Poller] = {}
         self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
@@ -83,15 +74,17 @@ class Client:
         with self._changed:
             self._is_closed = True
             self._watches.clear()
-            pollers = list(self._pollers.values())
             self._changed.notify_all()
-        for poller in pollers:
-            poller.stop()
+        _stop(self._pollers)
+        for poller in self._pollers.values():
+            poller.join(timeout=CONNECT_SECONDS)
 
     def token(self, key: str) -> Token:
         """The token to use now: from memory, unless there is no good one.
 
-        Use it for one call and ask again. Raises ``NoToken`` after *patience*, ``Refused`` at once.
+        Use it for one call and ask again. Without a good one it waits, and an event loop with it:
+        there, ``AsyncClient`` is the one to use. Raises ``NoToken`` after *patience*, ``Refused``
+        at once.
         """
         watch = self._watches.get(key)
         if watch is not None:
@@ -119,9 +112,9 @@ class Client:
         watch = self._watches.get(key)
         if watch is None:
             watch = Watch(key, self._inherited.get(key, NOTHING))
-            poller = _Poller(watch, self._address, self._changed)
-            poller.start()
-            self._watches[key], self._pollers[key] = watch, poller
+            self._watches[key] = watch
+            self._pollers[key] = _Poller(watch, self._address, self._changed)
+            self._pollers[key].start()
         return watch
 
     def rejected(self, token: Token) -> Token:
@@ -140,7 +133,11 @@ class Client:
                 if (known := watch.replaced(token, elapsed())) is not None:
                     return known
             asked_at = elapsed()
-            reply = _ask_once(self._address, wire.report(token))
+            connection = Connection(self._address)
+            try:
+                reply = connection.ask(wire.report(token))
+            finally:
+                connection.close()
             with self._changed:
                 now = elapsed()
                 newer = watch.reported(token, reply, asked_at=asked_at, now=now)
@@ -189,18 +186,20 @@ class Client:
             return None
         return None if newer == token else newer
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """In the child: no thread came along, and the locks may be held by one that did not."""
         for poller in self._pollers.values():
-            poller.forget_connection()
+            poller.connection.forget()
+        self._pollers.clear()
         self._begin(
             {**self._inherited, **{key: watch.held for key, watch in self._watches.items()}}
         )
 
 
-def _forked(client: weakref.ref[Client]) -> None:
-    alive = client()
-    if alive is not None:
-        alive._after_fork()  # noqa: SLF001, the client's own
+def _stop(pollers: Mapping[str, _Poller]) -> None:
+    """Without waiting: a client may be collected in any thread, in a poller's own as well."""
+    for poller in pollers.values():
+        poller.stop()
 
 
 class _Poller(threading.Thread):
@@ -213,15 +212,11 @@ class _Poller(threading.Thread):
         self._address = address
         self._changed = changed
         self._stopped = threading.Event()
-        self._connection = _connection(address)
+        self.connection = Connection(address)
 
     def stop(self) -> None:
         self._stopped.set()
-        self._connection.hang_up()
-        self.join(timeout=_CONNECT_SECONDS)
-
-    def forget_connection(self) -> None:
-        self._connection.forget()
+        self.connection.hang_up()
 
     def run(self) -> None:
         while not self._stopped.wait(self._watch.pause(elapsed())):
@@ -229,13 +224,13 @@ class _Poller(threading.Thread):
                 self._step()
             except Exception as error:  # noqa: BLE001, a bug of ours must not end the renewal
                 log.exception("poll_crashed key=%s", self._watch.key)
-                self._failed(_away(self._address, error))
-        self._connection.close()
+                self._failed(self._address.away(error))
+        self.connection.close()
 
     def _step(self) -> None:
         ask = self._watch.ask(elapsed())
         try:
-            reply = _exchange(self._connection, self._address, ask.request)
+            reply = self.connection.ask(ask.request)
         except ClientError as error:
             if not self._stopped.is_set():
                 self._failed(error)
@@ -248,90 +243,3 @@ class _Poller(threading.Thread):
         with self._changed:
             self._watch.failed(error, now=elapsed(), draw=random())
             self._changed.notify_all()
-
-
-class _Ends:
-    """Two more ways to end a connection than ``close``."""
-
-    sock: sockets.socket | None
-    is_ended = False
-
-    def hang_up(self) -> None:
-        """End what another thread waits for, or will once it is connected."""
-        self.is_ended = True
-        sock = self.sock
-        if sock is not None:
-            try:
-                sock.shutdown(sockets.SHUT_RDWR)
-            except OSError:
-                return
-
-    def forget(self) -> None:
-        """Close this process's copy of the socket, and leave that of its parent alone."""
-        sock, self.sock = self.sock, None
-        if sock is not None and sock.fileno() >= 0:
-            os.close(sock.detach())
-
-
-class _Http(_Ends, HTTPConnection):
-    pass
-
-
-class _Https(_Ends, HTTPSConnection):
-    pass
-
-
-class _Unix(_Ends, HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_CONNECT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        sock = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-        try:
-            sock.settimeout(self.timeout)
-            sock.connect(self._path)
-        except BaseException:
-            sock.close()
-            raise
-        self.sock = sock
-
-
-def _connection(address: Address) -> _Http | _Https | _Unix:
-    if address.socket is not None:
-        return _Unix(address.socket)
-    parts = urlsplit(address.url)
-    kind = _Https if parts.scheme == "https" else _Http
-    return kind(str(parts.hostname), parts.port, timeout=_CONNECT_SECONDS)
-
-
-def _ask_once(address: Address, request: Request) -> Reply:
-    connection = _connection(address)
-    try:
-        return _exchange(connection, address, request)
-    finally:
-        connection.close()
-
-
-def _exchange(connection: _Http | _Https | _Unix, address: Address, request: Request) -> Reply:
-    """The answer to *request*. A connection that fails is closed, and opens again by itself."""
-    try:
-        if connection.sock is None:
-            connection.connect()
-        if connection.is_ended:
-            raise ConnectionAbortedError
-        if connection.sock is not None:
-            connection.sock.settimeout(request.patience)
-        headers = {**request.headers, **address.headers}
-        connection.request(request.method, request.path, request.body or None, headers)
-        response = connection.getresponse()
-        return wire.Reply(response.status, response.read())
-    except (OSError, HTTPException, ValueError) as error:
-        connection.close()
-        raise _away(address, error) from None
-
-
-def _away(address: Address, error: Exception) -> Away:
-    """Only the system's own words: an exception's may hold what was sent."""
-    words = getattr(error, "strerror", None) or type(error).__name__
-    return Away(f"{address.shown}: {words}", retry_after=timedelta(seconds=1))

@@ -33,6 +33,9 @@ _MOST_DOUBLINGS = 10
 
 _QUIET_SECONDS = 10.0
 
+# tokend may refuse reports for the rest of the day; what it refuses may change meanwhile.
+_LONGEST_SILENCE = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -170,7 +173,8 @@ class Watch:
             held = wire.read(reply, self.key, asked_at=asked_at, now=now)
         except wire.Limited as limited:
             self._limited = token
-            self._limited_until = now + limited.retry_after.total_seconds()
+            pause = limited.retry_after.total_seconds()
+            self._limited_until = now + min(pause, _LONGEST_SILENCE)
             if not self.is_held(now):
                 raise self.why() from None
             return self.held.token

@@ -16,10 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEY = re.compile(r"[^/\s]+/[^/\s]+")
+_VALUE = re.compile(r"[!-~]+")
 
 # How long tokend may take to answer: it waits 5 s for the first token of a key, 20 s for a refresh.
 _GET_SECONDS = 10.0
 _REPORT_SECONDS = 30.0
+
+# Tokens may be of 4096 characters; everything else is words.
+LONGEST_ANSWER = 64 * 1024
+_LONGEST_WORDS = 500
+
+# WeChat gives nothing for longer. Nor may a generation be longer than tokend reads it.
+_LONGEST_LIFE = 7200
+_LARGEST_GENERATION = 10**18 - 1
 
 _OK, _NOT_MODIFIED, _LIMITED = 200, 304, 429
 _SERVER_ERRORS = 500
@@ -97,7 +106,7 @@ def _request(
     return Request(
         method=method,
         path=f"/v1/apps/{quote(key)}{rest}",
-        headers={"Accept": "application/json", **(headers or {})},
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})},
         body=body,
         patience=patience,
     )
@@ -115,19 +124,20 @@ def read(reply: Reply, key: str, *, asked_at: Instant, now: Instant) -> Held | N
         if reply.status == _OK:
             return _held(answer, key, asked_at=asked_at, now=now)
         error = _problem(answer, key, reply.status)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         # A proxy, or another server: its words are not repeated, they may be anything.
         error = Away(f"{key}: HTTP status {reply.status}, not tokend's own", retry_after=_SOON)
     raise error from None
 
 
 def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
+    if f"{answer['app']}/{answer['kind']}" != key:
+        raise ValueError(key)
     value = answer["access_token"] if "access_token" in answer else answer["ticket"]
-    generation, lifetime = answer["generation"], answer["expires_in"]
-    if not (isinstance(value, str) and value):
-        raise TypeError(key)
-    if not (isinstance(generation, int) and isinstance(lifetime, int)):
-        raise TypeError(key)
+    generation = _whole(answer["generation"], 0, _LARGEST_GENERATION)
+    lifetime = _whole(answer["expires_in"], 0, _LONGEST_LIFE)
+    if not _VALUE.fullmatch(value):
+        raise ValueError(key)
     return Held(
         token=Token(value, key=key, generation=generation),
         until=asked_at + lifetime,
@@ -135,9 +145,15 @@ def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
     )
 
 
+def _whole(number: Any, least: int, most: int) -> int:
+    if type(number) is not int or not least <= number <= most:
+        raise ValueError(number)
+    return number
+
+
 def _problem(answer: Any, key: str, status: int) -> ClientError:
-    code, detail = str(answer["code"]), str(answer["detail"])
-    advice = str(answer.get("advice", ""))
+    code, detail = _words(answer["code"]), _words(answer["detail"])
+    advice = _words(answer.get("advice", ""))
     retry_after = timedelta(seconds=float(answer.get("retry_after", _SOON.total_seconds())))
     if status == _LIMITED:
         return Limited(retry_after)
@@ -145,3 +161,8 @@ def _problem(answer: Any, key: str, status: int) -> ClientError:
         return Refused(f"{key}: {detail}", code=code, advice=advice)
     kind: type[NoToken] = Away if code == "internal_error" else NotReady
     return kind(f"{key}: {detail}", retry_after=retry_after)
+
+
+def _words(text: Any) -> str:
+    """On one line, and not endless: they end up in the logs of others."""
+    return "".join(each if each.isprintable() else " " for each in str(text)[:_LONGEST_WORDS])
