@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.test_utils import TestClient
+
+    from kit.virtual import LoopClock
 
 SHOP, BLOG = "wx0123456789abcdef", "wxfedcba9876543210"
 APP_SECRETS = {SHOP: "0" * 32, BLOG: "1" * 32}
@@ -86,8 +89,15 @@ def key(client: str) -> str:
 class House:
     """tokend as it is configured, on a clock moved by hand."""
 
-    def __init__(self, folder: Path, *, clients: str = CLIENTS, apps: str = APPS) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clients: str = CLIENTS,
+        apps: str = APPS,
+        clock: ManualClock | LoopClock | None = None,
+    ) -> None:
+        self.clock = clock or ManualClock()
         accounts = [
             Account(appid=appid, secret=secret, random=Random(n))
             for n, (appid, secret) in enumerate(APP_SECRETS.items())
@@ -134,6 +144,13 @@ class House:
             await self.clock.advance(step)
         await self.schedule.look()
         await settle()
+
+    async def look_on(self) -> None:
+        """Do what is due, for ever, by a clock that moves on by itself."""
+        self.fleet.apply(self.config.apps)
+        while True:
+            await self.schedule.look()
+            await self.clock.sleep(timedelta(seconds=1))
 
     async def awake(self) -> None:
         """There are no other nodes."""
