@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -49,46 +48,6 @@ for _ in range(8):
 while client.token("shop/access_token") == first:
     time.sleep(0.01)
 sys.exit(any(os.waitpid(child, 0)[1] for child in children))
-"""
-
-_BUSINESS = """\
-import json, os, sys, threading, time
-from urllib.request import urlopen
-from tokend.client import Client
-
-client = Client(socket=sys.argv[1])
-client.token("shop/access_token")
-children = []
-for _ in range(8):
-    if not (child := os.fork()):
-        children = []
-        break
-    children.append(child)
-
-def work():
-    while time.monotonic() < end:
-        tries = 0
-
-        def call(token):
-            nonlocal tries
-            tries += 1
-            with urlopen(f"{sys.argv[2]}/cgi-bin/get_api_domain_ip?access_token={token}") as r:
-                return json.load(r)
-
-        outcome = client.call("shop/access_token", call)
-        outcomes.append((tries, "ip_list" in outcome))
-        time.sleep(0.1)
-
-end, outcomes = time.monotonic() + 3, []
-if not children:
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    os.write(1, json.dumps(sorted(set(outcomes))).encode() + b"\\n")
-for child in children:
-    os.waitpid(child, 0)
 """
 
 
@@ -250,26 +209,6 @@ async def test_eight_forked_processes_poll_for_themselves(
     assert len(seen) == 8
     assert max(float(line.split()[1]) for line in seen) - done_at < 1
     assert await wechat.calls() == 3
-
-
-async def test_eight_processes_of_four_threads_outlive_a_dead_token_by_one_new_one(
-    configured: Configured, folder: Path, wechat: Simulator
-) -> None:
-    async with (
-        serving(configured(method="token")),
-        program(_BUSINESS, f"{folder}/tokend.sock", wechat.url) as parent,
-    ):
-        await asyncio.sleep(1.5)
-        # After two new ones of somebody else's, tokend's is no good at once.
-        await wechat.rotate()
-        await wechat.rotate()
-        async with asyncio.timeout(20):
-            out, _ = await parent.communicate()
-
-    seen = [json.loads(line) for line in out.splitlines()]
-    assert len(seen) == 8
-    assert {tuple(outcome) for each in seen for outcome in each} == {(1, True), (2, True)}
-    assert await wechat.calls("token") == 2
 
 
 async def test_the_example_of_the_readme_works(
