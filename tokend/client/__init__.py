@@ -21,7 +21,7 @@ Read it in this order:
 
 ``boottime`` is the clock, ``forks`` tells clients that they are in a forked child.
 
-Nothing here imports the daemon.
+Beside it, with its library: ``for_httpx``. Nothing here imports the daemon.
 """
 
 from __future__ import annotations
