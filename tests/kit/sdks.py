@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 60.0  # one wechatpy call may be hundreds of requests
 
 _DRIVERS = Path(__file__).parents[1] / "sdks"
-_CACHE = Path(__file__).parents[2] / ".cache" / "sdks"
+_ROOT = Path(__file__).parents[2]
+_CACHE = _ROOT / ".cache" / "sdks"
 
 _PYTHON = {"wechatpy": "wechatpy_driver.py", "werobot": "werobot_driver.py"}
 _NODE = {
@@ -54,16 +55,16 @@ class Sdk:
 
     async def token(self) -> str:
         """What the SDK holds, or gets, by its own logic."""
-        return (await self._ask("token"))["token"]
+        return (await self.ask("token"))["token"]
 
     async def ticket(self) -> str:
-        return (await self._ask("ticket"))["ticket"]
+        return (await self.ask("ticket"))["ticket"]
 
     async def call(self) -> None:
         """Make a business call."""
-        await self._ask("call")
+        await self.ask("call")
 
-    async def _ask(self, what: str) -> dict[str, Any]:
+    async def ask(self, what: str) -> dict[str, Any]:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps({"do": what}).encode() + b"\n")
@@ -81,16 +82,30 @@ class Sdk:
 async def sdk(name: str, url: str, appid: str, secret: str) -> AsyncIterator[Sdk]:
     """The SDK *name*, with *url* for its base URL, until left."""
     program, more = await asyncio.to_thread(_program, name)
+    async with _conversing(*program, url, appid, secret, *more) as running:
+        yield running
+
+
+@asynccontextmanager
+async def adapted(driver: str, *arguments: str) -> AsyncIterator[Sdk]:
+    """An SDK for Python that has its tokens from ``tokend.client``, until left.
+
+    There is nothing of tokend's dependencies in its environment.
+    """
+    python = await asyncio.to_thread(python_environment)
+    path = str(_DRIVERS / "python" / driver)
+    async with _conversing(str(python), path, *arguments, PYTHONPATH=str(_ROOT)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _conversing(*command: str, **environment: str) -> AsyncIterator[Sdk]:
     with tempfile.TemporaryDirectory(prefix="tokend-sdk-") as folder:
         process = await asyncio.create_subprocess_exec(
-            *program,
-            url,
-            appid,
-            secret,
-            *more,
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=_environment(),
+            env={**_environment(), **environment},
             cwd=folder,  # node-easywechat keeps its tokens in files there
         )
         try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
+import httpx
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
 import tokend.client
 from tokend.client import AsyncClient, Token, UsageError, address
@@ -43,6 +48,26 @@ def test_wechat_rejects_a_token_by_three_codes(errcode: int) -> None:
 )
 def test_nothing_else_is_a_rejection(outcome: object) -> None:
     assert not is_rejection(outcome)
+
+
+async def test_a_response_is_not_taken_for_an_answer() -> None:
+    """As it would be by ``call(key, lambda token: httpx.get(…))``: no rejection would be seen."""
+
+    async def reject(_: web.Request) -> web.Response:
+        return web.json_response({"errcode": 40001})
+
+    app = web.Application()
+    app.router.add_get("/", reject)
+    async with TestServer(app) as server, ClientSession() as session:
+        url = server.make_url("/")
+        async with session.get(url) as by_aiohttp, httpx.AsyncClient() as http:
+            by_httpx = await http.get(str(url))
+            with await asyncio.to_thread(urlopen, str(url)) as by_urllib:
+                responses = [by_aiohttp, by_httpx, by_urllib]
+
+                for response in responses:
+                    with pytest.raises(UsageError, match="Response: WeChat's errcode is not seen"):
+                        is_rejection(response)
 
 
 @pytest.fixture
@@ -136,7 +161,7 @@ def test_what_it_exports_is_there() -> None:
     assert tokend.client.AsyncClient is AsyncClient
 
 
-def test_importing_it_imports_neither_aiohttp_nor_the_daemon() -> None:
+def test_importing_it_imports_the_standard_library_alone() -> None:
     program = "import sys, tokend.client; print(*sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -145,5 +170,4 @@ def test_importing_it_imports_neither_aiohttp_nor_the_daemon() -> None:
     modules = set(ran.stdout.split())
     ours = {name for name in modules if name.startswith("tokend.")}
     assert {name for name in ours if not name.startswith("tokend.client")} == set()
-    assert "aiohttp" not in modules
-    assert "asyncio" not in modules
+    assert not modules & {"aiohttp", "asyncio", "httpx", "requests", "wechatpy"}

@@ -21,7 +21,8 @@ Read it in this order:
 
 ``boottime`` is the clock, ``forks`` tells clients that they are in a forked child.
 
-Nothing here imports the daemon.
+Beside it, each with its library: ``for_httpx`` and ``for_wechatpy``. Nothing here imports the
+daemon.
 """
 
 from __future__ import annotations
