@@ -160,10 +160,10 @@ class AsyncClient:
             try:
                 result = await fn(token)
             except Exception as error:
-                if not is_rejection(error) or (newer := await self._replaced(token)) is None:
+                if not is_rejection(error) or (newer := await self.replacement(token)) is None:
                     raise
             else:
-                if not is_rejection(result) or (newer := await self._replaced(token)) is None:
+                if not is_rejection(result) or (newer := await self.replacement(token)) is None:
                     return result
             token = newer
         return await fn(token)
@@ -186,7 +186,7 @@ class AsyncClient:
 
         return decorate
 
-    async def _replaced(self, token: Token) -> Token | None:
+    async def replacement(self, token: Token) -> Token | None:
         """Another token; None if there is none, for then WeChat's own answer says the most."""
         try:
             newer = await self.rejected(token)

@@ -74,7 +74,7 @@ class TokenAuth(httpx.Auth):
             response = yield _with(token, request)
             if not (_may_reject(response, token) and _is_rejection(response, _look(response))):
                 return
-            newer = client._replaced(token)  # noqa: SLF001, the package's own
+            newer = client.replacement(token)
             if newer is None or not _can_be_sent_again(request):
                 return
             token = newer
@@ -94,7 +94,7 @@ class TokenAuth(httpx.Auth):
                 _may_reject(response, token) and _is_rejection(response, await _alook(response))
             ):
                 return
-            newer = await client._replaced(token)  # noqa: SLF001, the package's own
+            newer = await client.replacement(token)
             if newer is None or not _can_be_sent_again(request):
                 return
             token = newer

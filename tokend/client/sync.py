@@ -155,10 +155,10 @@ class Client:
             try:
                 result = fn(token)
             except Exception as error:
-                if not is_rejection(error) or (newer := self._replaced(token)) is None:
+                if not is_rejection(error) or (newer := self.replacement(token)) is None:
                     raise
             else:
-                if not is_rejection(result) or (newer := self._replaced(token)) is None:
+                if not is_rejection(result) or (newer := self.replacement(token)) is None:
                     return result
             token = newer
         return fn(token)
@@ -177,7 +177,7 @@ class Client:
 
         return decorate
 
-    def _replaced(self, token: Token) -> Token | None:
+    def replacement(self, token: Token) -> Token | None:
         """Another token; None if there is none, for then WeChat's own answer says the most."""
         try:
             newer = self.rejected(token)
