@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -205,16 +206,12 @@ def test_a_tokend_that_was_stopped_is_away_and_comes_back_as_it_was(tokend) -> N
     assert tokend.log.startswith(log)
 
 
-def test_nobody_is_given_the_port_of_a_tokend_that_was_stopped(tokend) -> None:
+def test_a_tokend_that_is_stopped_ends_as_by_systemctl_and_its_port_is_not_free(tokend) -> None:
     tokend.stop()
-    port = int(tokend.url.rpartition(":")[2])
-    others = [socket.create_server(("127.0.0.1", 0)) for _ in range(2000)]
-    given = {other.getsockname()[1] for other in others}
-    for other in others:
-        other.close()
 
-    assert port not in given
-    tokend.start()
+    assert '"event": "stopping"' in tokend.log
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", int(tokend.url.rpartition(":")[2])))
 
 
 def test_what_runs_is_not_started_and_what_does_not_is_not_stopped(tokend) -> None:
@@ -278,6 +275,34 @@ def test_a_tokend_that_does_not_start_says_why_and_leaves_nothing(tmp_path, monk
 
     assert running_for(mark) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    never_ready = _SHOP_AND_ROBOT.replace("wx0123456789abcdef", "wxffffffffffffffff")
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    interrupt = threading.Timer(2, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    interrupt.start()
+    try:
+        with marked(monkeypatch) as mark, pytest.raises(KeyboardInterrupt), running(never_ready):
+            pass
+    finally:
+        interrupt.cancel()
+        signal.signal(signal.SIGUSR1, before)
+
+    assert running_for(mark) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_manager_of_the_tests_hears_nothing(folder, monkeypatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{folder}/notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{folder}/notify")
+        with running():
+            manager.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                manager.recv(100)
 
 
 def test_each_test_has_its_own_and_a_failure_shows_what_tokend_said(tmp_path, monkeypatch) -> None:
