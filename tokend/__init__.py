@@ -25,5 +25,6 @@ Read it in this order:
 11. ``cli``       what operators type
 
 ``client`` is for the programs that use the tokens, and shares nothing with the rest; ``simulator``
-is a strict stand-in for WeChat, for the demo and the tests.
+is a strict stand-in for WeChat, for the demo and the tests; ``testing`` is both sides for the tests
+of those programs.
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 
 import aiohttp
 import pytest
-from kit.process import running
+from kit.process import one_shot, running
 
 OFFICIAL = re.compile(
     r"WeChat is simulated at (?P<url>\S+), with the account\n"
@@ -32,3 +34,20 @@ async def test_the_simulator_prints_what_gets_tokens_of_that_length(length: int)
                     assert len((await response.json())["access_token"]) == length
             async with session.post("/simulator/rotate", json=named) as response:
                 assert response.status == 200
+
+
+async def test_a_socket_that_it_did_not_inherit_is_named() -> None:
+    code, _, err = await one_shot("simulate", "--fd", "99")
+
+    assert code == os.EX_SOFTWARE
+    assert err == "tokend: error: --fd 99: Bad file descriptor\n"
+
+
+async def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, _, err = await one_shot("demo", "--port", "0", "--wechat-port", str(port))
+
+    assert code == os.EX_SOFTWARE
+    assert f"tokend: error: 127.0.0.1:{port}: " in err
+    assert err.endswith("tokend: hint: choose another port, or make room on this one\n")

@@ -10,52 +10,49 @@ import click
 
 from tokend import daemon, logs
 from tokend.cli.serve import load, run
-from tokend.cli.simulate import APP_SECRET, APPID, simulator, speed_option
+from tokend.cli.simulate import simulator, speed_option
 from tokend.clock import SystemClock
-
-_CONFIG = """\
-[server]
-listen = ["127.0.0.1:{port}"]
-socket = "{folder}/tokend.sock"
-[store]
-url = "sqlite://{folder}/tokend.db"
-[wechat]
-url = "{wechat}"
-[apps.shop]
-appid = "{appid}"
-secret_file = "shop.secret"
-"""
+from tokend.simulator.customer import configure
 
 _WORDS = """
 WeChat is simulated at {wechat}, where time runs {speed:g} times as fast.
 tokend serves its account 'shop'. In another terminal:
 
   curl {url}/v1/apps/shop/access_token
-  {program} status --watch --socket {folder}/tokend.sock
+  {program} status --watch --socket {socket}
 
-A token lives {life:.0f} s instead of two hours. Watch it being replaced; Ctrl-C ends the demo.
+A token lives {life:.0f} s. Watch it being replaced; Ctrl-C ends the demo.
 The configuration is {folder}/tokend.toml
 """
 
 
 @click.command
 @click.option("--port", default=8390, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--wechat-port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    help="Of the simulated WeChat.  [default: any]",
+)
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    help="Unix socket of tokend.  [default: in a temporary folder]",
+)
 @speed_option(120.0)
-def demo(port: int, speed: float) -> None:
+def demo(port: int, wechat_port: int, socket: Path | None, speed: float) -> None:
     """Show tokend at work without an account: a simulated WeChat, and time that flies."""
     logs.configure("info")
-    with tempfile.TemporaryDirectory(prefix="tokend-demo-") as folder:
-        run(_demo(Path(folder), port, speed))
+    with tempfile.TemporaryDirectory(prefix="tokend-demo-") as name:
+        folder = Path(name)
+        path = socket.absolute() if socket else folder / "tokend.sock"
+        run(_demo(folder, port, wechat_port, path, speed))
 
 
-async def _demo(folder: Path, port: int, speed: float) -> None:
+async def _demo(folder: Path, port: int, wechat_port: int, socket: Path, speed: float) -> None:
     clock = SystemClock(speed)
-    async with simulator(clock) as wechat:
-        path = folder / "tokend.toml"
-        path.write_text(_CONFIG.format(port=port, folder=folder, wechat=wechat, appid=APPID))
-        secret = folder / "shop.secret"
-        secret.touch(mode=0o600)
-        secret.write_text(APP_SECRET)
+    async with simulator(clock, port=wechat_port) as wechat:
+        path = configure(folder, port=port, socket=socket, wechat=wechat)
 
         def tell(urls: list[str]) -> None:
             click.echo(
@@ -64,6 +61,7 @@ async def _demo(folder: Path, port: int, speed: float) -> None:
                     wechat=wechat,
                     speed=speed,
                     url=urls[0],
+                    socket=socket,
                     folder=folder,
                     life=7200 / speed,
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
@@ -15,20 +16,13 @@ from tokend.cli.failure import Failure
 from tokend.clock import Clock, SystemClock
 from tokend.simulator.account import Account
 from tokend.simulator.corp import Agent, Corp
+from tokend.simulator.customer import AGENT_SECRET, AGENTID, APP_SECRET, APPID, CORPID
 from tokend.simulator.face import make_app
 from tokend.simulator.weather import Weather
 from tokend.simulator.world import World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-# The one account of the simulator, and the one agent of its one corp. There is nothing to protect,
-# so their secrets are no secrets.
-APPID = "wx0123456789abcdef"
-APP_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105, see above
-CORPID = "ww0123456789abcdef"
-AGENTID = 1000002
-AGENT_SECRET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"  # noqa: S105, see above
 
 
 def speed_option(default: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -44,6 +38,11 @@ def speed_option(default: float) -> Callable[[Callable[..., None]], Callable[...
 @click.command
 @click.option("--port", default=8391, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
+    "--fd",
+    type=click.IntRange(min=3),
+    help="Serve this listening socket, which was inherited, in place of --port.",
+)
+@click.option(
     "--token-length",
     default=136,
     show_default=True,
@@ -51,18 +50,19 @@ def speed_option(default: float) -> Callable[[Callable[..., None]], Callable[...
     help="Of tokens.",
 )
 @speed_option(1.0)
-def simulate(port: int, token_length: int, speed: float) -> None:
+def simulate(port: int, fd: int | None, token_length: int, speed: float) -> None:
     """Stand in for WeChat on loopback: its rules, its quotas, its errors.
 
     It knows one account, and one corp of WeCom with one agent. Under /simulator/ it can be told to
     misbehave.
     """
     logs.configure("warning")
-    asyncio.run(_simulate(port, token_length, speed))
+    asyncio.run(_simulate(port, fd, token_length, speed))
 
 
-async def _simulate(port: int, token_length: int, speed: float) -> None:
-    async with simulator(SystemClock(speed), port=port, token_length=token_length) as url:
+async def _simulate(port: int, fd: int | None, token_length: int, speed: float) -> None:
+    clock = SystemClock(speed)
+    async with simulator(clock, port=port, fd=fd, token_length=token_length) as url:
         click.echo(
             f"WeChat is simulated at {url}, with the account\n"
             f"  appid  {APPID}\n  secret {APP_SECRET}\n"
@@ -77,9 +77,14 @@ async def _simulate(port: int, token_length: int, speed: float) -> None:
 
 @asynccontextmanager
 async def simulator(
-    clock: Clock, *, port: int = 0, token_length: int = 136, account: Account | None = None
+    clock: Clock,
+    *,
+    port: int = 0,
+    fd: int | None = None,
+    token_length: int = 136,
+    account: Account | None = None,
 ) -> AsyncIterator[str]:
-    """Serve the simulator on loopback, and give its URL."""
+    """Serve the simulator on loopback, or on the socket *fd*, and give its URL."""
     names = Random(SystemRandom().getrandbits(64))
     account = account or Account(
         appid=APPID, secret=APP_SECRET, random=names, token_length=token_length
@@ -90,9 +95,20 @@ async def simulator(
     runner = web.AppRunner(face, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await _listen(runner, port, fd)
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    except OSError as error:
-        raise Failure(f"127.0.0.1:{port}: {error.strerror}", hint="--port takes another") from None
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, port: int, fd: int | None) -> None:
+    try:
+        if fd is None:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        else:
+            await web.SockSite(runner, socket.socket(fileno=fd)).start()
+    except OSError as error:
+        if fd is not None:
+            raise Failure(f"--fd {fd}: {error.strerror}") from None
+        hint = "choose another port, or make room on this one"
+        raise Failure(f"127.0.0.1:{port}: {error.strerror}", hint=hint) from None

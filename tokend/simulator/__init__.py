@@ -17,6 +17,7 @@
 15. ``weather``    faults on the way there and back, as data
 16. ``face``       the world and its weather over HTTP
 17. ``controls``   what tests ask and tell the simulator over HTTP
+18. ``customer``   who is known, and what tokend needs to be one of them
 
 The rules are those of WeChat's manual, and the strictest reading where it is silent:
 https://developers.weixin.qq.com/doc/oplatform/developers/dev/AccessToken.html
