@@ -19,6 +19,7 @@ import structlog
 
 from tokend import logs, tasks
 from tokend.api.access import Access
+from tokend.api.handshakes import Handshakes
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.routes import Shaped, make_app
 from tokend.errors import StoreError
@@ -138,7 +139,11 @@ async def serve(
         follower = Follower(store, fleet.records, config.terms, clock)
         access = Access(config.clients.values(), hosts=config.server.allowed_hosts)
 
+        handshakes = Handshakes(config.tls.context, clock) if config.tls else None
+
         def apply(new: Config) -> None:
+            if handshakes and new.tls:
+                handshakes.change(new.tls.context)
             fleet.apply(new.apps)
             access.change(new.clients.values())
             logs.set_level(new.log.level)
@@ -159,6 +164,7 @@ async def serve(
                 ),
                 addresses=config.server.listen,
                 unix=_unix(config),
+                tls=handshakes,
                 passed=systemd.sockets,
             )
         )

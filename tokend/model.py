@@ -238,7 +238,8 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A program with a key of its own. *apps* None means every app.
+    """A program with a key of its own, a *certificate* by this name, or both; both are needed then.
+    *apps* None means every app.
 
     One that never *sees_tokens* gets handles instead, good for forwarding alone; of what it may
     have forwarded, only these *paths*, if there are any.
@@ -248,6 +249,7 @@ class Client:
     key_sha256: str
     apps: frozenset[str] | None
     can: frozenset[Permission]
+    certificate: str = ""
     sees_tokens: bool = True
     paths: tuple[str, ...] = ()
 

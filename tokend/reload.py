@@ -77,6 +77,8 @@ class Reload:
             raise
         self._apply(config)
         self._active, self.mistakes = config, ()
+        for warning in config.warnings:
+            log.warning("configuration_doubtful", found=warning)
         log.info("reloaded", apps=len(config.apps), clients=len(config.clients))
 
     def _refuse_fixed(self, config: Config) -> None:

@@ -212,7 +212,7 @@ async def test_check_says_ok_or_everything_that_is_wrong(configured: Configured)
         pytest.param(
             ["get", "shop/access_token", "--url", "tokend:8390"],
             64,
-            "tokend:8390: must be like http://host:port",
+            "tokend:8390: must be like https://host:port",
             id="not a URL",
         ),
         pytest.param(

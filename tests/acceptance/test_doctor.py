@@ -47,7 +47,14 @@ async def test_a_healthy_set_up_is_all_ok(path: Path, wechat: Simulator) -> None
     lines = [line for line in out.splitlines() if not line.startswith(" ")]
     assert (code, err) == (0, "")
     assert {line.split()[0] for line in lines} == {"ok"}
-    assert {line.split()[1] for line in lines} == {"files", "store", "reach", "account", "clock"}
+    assert {line.split()[1] for line in lines} == {
+        "files",
+        "listen",
+        "store",
+        "reach",
+        "account",
+        "clock",
+    }
     assert "ok       account  shop: WeChat accepts the address, the appid and the secret" in lines
     assert f"{wechat.url}: answers in 0." in out
     assert "\x1b" not in out

@@ -23,7 +23,7 @@ TOKEND = str(Path(sys.executable).with_name("tokend"))
 START_SECONDS = 20.0
 
 _SIMULATED = re.compile(r"WeChat is simulated at (\S+),")
-SERVING = re.compile(r'"urls": \["(http://[^"]+)"')
+SERVING = re.compile(r'"urls": \["(https?://[^"]+)"')
 
 
 @dataclass

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import select
 import socket
 import ssl
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +47,93 @@ def make_certificates(folder: Path) -> Certificates:
         path.touch(mode=0o600)
         path.write_bytes(content.bytes())
     return made
+
+
+class Authority:
+    """Signs what is written into *folder*: certificates with their keys, lists of revoked ones."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        made = trustme.CA()
+        self._folder = folder
+        self._certificate = x509.load_pem_x509_certificate(made.cert_pem.bytes())
+        self._key = serialization.load_pem_private_key(made.private_key_pem.bytes(), None)
+        self.path = self._write(name, made.cert_pem.bytes())
+
+    def issue(
+        self,
+        file: str,
+        *names: str,
+        common_name: str = "",
+        days: float = 30,
+        passphrase: bytes = b"",
+    ) -> Path:
+        """Good for so many *days* from now on; its end may be behind us."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+        builder = x509.CertificateBuilder(
+            issuer_name=self._certificate.subject,
+            subject_name=x509.Name(subject),
+            public_key=key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=datetime.now(UTC) - timedelta(days=400),
+            not_valid_after=datetime.now(UTC) + timedelta(days=days),
+        )
+        if names:
+            alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=not subject)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        encryption = (
+            serialization.BestAvailableEncryption(passphrase)
+            if passphrase
+            else serialization.NoEncryption()
+        )
+        return self._write(
+            file,
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM),
+        )
+
+    def revoke(self, file: str, *certificates: Path, days: float = 30) -> Path:
+        """A list of these *certificates*."""
+        builder = x509.CertificateRevocationListBuilder(
+            issuer_name=self._certificate.subject,
+            last_update=datetime.now(UTC) - timedelta(days=400),
+            next_update=datetime.now(UTC) + timedelta(days=days),
+        )
+        for path in certificates:
+            revoked = x509.load_pem_x509_certificate(path.read_bytes())
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder(
+                    serial_number=revoked.serial_number,
+                    revocation_date=datetime.now(UTC) - timedelta(days=1),
+                ).build()
+            )
+        made = builder.sign(self._key, hashes.SHA256())
+        return self._write(file, made.public_bytes(serialization.Encoding.PEM))
+
+    def context(self, certificate: Path | None = None) -> ssl.SSLContext:
+        """Of a client that trusts this authority, and shows *certificate*."""
+        context = ssl.create_default_context(cafile=self.path)
+        if certificate:
+            context.load_cert_chain(certificate)
+        return context
+
+    def _write(self, name: str, content: bytes) -> Path:
+        path = self._folder / f"{name}.pem"
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        return path
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 @contextmanager

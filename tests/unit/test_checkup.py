@@ -6,13 +6,14 @@ import asyncio
 import os
 import tempfile
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.tls import Authority
 
 from tokend.checkup import clock as clocks
-from tokend.checkup import files, store
+from tokend.checkup import files, listeners, store
 from tokend.checkup.reach import Visit
 from tokend.config import load
 from tokend.errors import UpstreamUnreachable
@@ -352,3 +353,74 @@ def test_that_the_clock_is_kept_is_told_where_it_can_be_known(folder: Path) -> N
     findings = clocks.examine([], synchronized=folder / "synchronized")
 
     assert about(findings, "systemd-timesyncd").verdict is Verdict.OK
+
+
+# Listeners
+
+
+def listening(path: Path, server: str, days: float = 0) -> list[Finding]:
+    """Of a set-up with this in ``[server]``, so many *days* from now."""
+    text = path.read_text().replace("[server]\n", f"[server]\n{server}")
+    path.write_text(f'{text}[clients.x]\nkey_sha256 = "{64 * "a"}"\napps = ["*"]\ncan = ["read"]\n')
+    now = datetime.now(UTC) + timedelta(days=days)
+    return list(listeners.examine(load(path, environ={}), now=now))
+
+
+def test_loopback_needs_no_tls(path: Path) -> None:
+    (found,) = listening(path, 'listen = ["127.0.0.1:8390"]\n')
+
+    assert found.verdict is Verdict.OK
+    assert found.text == "server.listen: 127.0.0.1:8390: no TLS, and this host alone"
+
+
+def test_an_address_that_others_can_listen_to_is_a_warning(path: Path) -> None:
+    loopback, open_to_all = listening(
+        path, 'listen = ["[::1]:8390", "0.0.0.0:8390"]\ninsecure_http = true\n'
+    )
+
+    assert loopback.verdict is Verdict.OK
+    assert open_to_all.verdict is Verdict.WARNING
+    assert open_to_all.text.startswith("server.listen: 0.0.0.0:8390: no TLS")
+    assert "server.cert_file" in open_to_all.advice
+
+
+@pytest.mark.parametrize(
+    ("days", "verdict", "said"),
+    [
+        pytest.param(0, Verdict.OK, ", 29 days", id="new"),
+        pytest.param(15.5, Verdict.OK, ", 14 days", id="just long enough"),
+        pytest.param(16.5, Verdict.WARNING, ", 13 days", id="soon"),
+        pytest.param(29.9, Verdict.WARNING, ", 0 days", id="today"),
+        pytest.param(30.1, Verdict.BAD, "has expired on ", id="too late"),
+    ],
+)
+def test_a_certificate_is_worse_the_sooner_it_ends(
+    path: Path, folder: Path, days: float, verdict: Verdict, said: str
+) -> None:
+    authority = Authority(folder)
+    authority.issue("server", "127.0.0.1", days=30)
+    authority.revoke("crl", days=30)
+
+    address, ours, clients, lists = listening(
+        path,
+        'cert_file = "server.pem"\nclient_ca_file = "ca.pem"\nclient_crl_file = "crl.pem"\n',
+        days,
+    )
+
+    assert address.text == "server.listen: 127.0.0.1:8390: TLS"
+    assert (ours.verdict, lists.verdict) == (verdict, verdict)
+    assert said in ours.text
+    assert said in lists.text
+    assert clients.text == "server.client_ca_file: a certificate of clients is required"
+    assert ("tokend reload" in ours.advice) == (verdict is not Verdict.OK)
+
+
+def test_the_key_of_the_certificate_is_a_secret(path: Path, folder: Path) -> None:
+    Authority(folder).issue("server", "127.0.0.1")
+    (folder / "server.pem").chmod(0o640)
+    path.write_text(path.read_text().replace("[server]\n", '[server]\ncert_file = "server.pem"\n'))
+
+    found = about(looked_at(path), "server.cert_file")
+
+    assert found.verdict is Verdict.WARNING
+    assert found.text.endswith("readable by its group")

@@ -184,7 +184,7 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="a name",
         ),
         pytest.param(
-            APP + '[server]\nlisten = ["0.0.0.0:8390"]\n',
+            APP + '[server]\nlisten = ["0.0.0.0:8390"]\ninsecure_http = true\n',
             "server.listen: 0.0.0.0:8390 is not loopback, and without [clients] whoever reaches "
             "it could read every token; add a client with 'tokend key CLIENT', or listen on "
             "127.0.0.1",
@@ -669,11 +669,11 @@ def test_the_files_of_a_login_stand_beside_the_configuration(folder: Path) -> No
         ),
         (
             {"cert_file": "ca.pem"},
-            "cert_file: {}/ca.pem: needs a certificate and its key, both unencrypted",
+            "cert_file: {}/ca.pem: holds no private key in PEM",
         ),
         (
             {"cert_file": "server.pem", "key_file": "key.pem"},
-            "cert_file: {}/server.pem: needs a certificate and its key, both unencrypted",
+            "key_file: {0}/key.pem: not the key of the certificate in {0}/server.pem",
         ),
     ],
 )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from kit.house import SHOP, House, key
+from kit.house import BLOG, SHOP, House, key
 
 from tokend.facade.errcodes import Refused
 from tokend.forward.passages import Passages
-from tokend.model import Platform, Secret
+from tokend.model import Permission, Platform, Secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +54,17 @@ async def house(folder: Path) -> House:
     return house
 
 
-def passage(house: House, given: str) -> Passage:
-    return Passages(house.callers, UPSTREAMS)(given, make_mocked_request("GET", "/"))
+def passage(house: House, given: str, certificate: str = "") -> Passage:
+    request = make_mocked_request("GET", "/", transport=Connection(certificate))
+    return Passages(house.callers, UPSTREAMS)(given, request)
+
+
+class Connection(asyncio.Transport):
+    """With the certificate of this name, if it has one."""
+
+    def __init__(self, certificate: str) -> None:
+        names = (("DNS", certificate),) if certificate else ()
+        super().__init__({"peercert": {"subjectAltName": names}})
 
 
 def handle(house: House, client: str, appid: str) -> str:
@@ -203,3 +213,28 @@ async def test_past_the_guard_rails_there_is_no_other_token(house: House) -> Non
     current = found.token()
 
     assert await found.replace(current) == current
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(lambda _: key("caller"), id="its key"),
+        pytest.param(lambda house: handle(house, "caller", BLOG), id="its handle"),
+        pytest.param(lambda house: house.token("blog/access_token"), id="its token"),
+    ],
+)
+async def test_what_a_client_has_is_no_good_without_its_certificate(house: House, given) -> None:
+    caller = replace(
+        house.access.named("caller"),
+        certificate="caller.internal",
+        can=frozenset({Permission.READ, Permission.CALL}),
+    )
+    house.access.change([caller])
+
+    with pytest.raises(Refused):
+        passage(house, given(house))
+    with pytest.raises(Refused):
+        passage(house, given(house), "other.internal")
+    found = passage(house, given(house), "caller.internal")
+
+    assert found.clients == [caller]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from kit.tls import Authority
 
 from tokend.api.problems import PROBLEMS
 from tokend.cli import COMMANDS
@@ -29,6 +30,9 @@ def test_its_configurations_load(tmp_path: Path, example: str) -> None:
     for name in SECRETS:
         (tmp_path / name).touch(mode=0o600)
         (tmp_path / name).write_text("0123456789abcdef0123456789abcdef")
+    authority = Authority(tmp_path, "clients")
+    authority.issue("privkey", "tokend.internal")
+    (tmp_path / "fullchain.pem").write_bytes((tmp_path / "privkey.pem").read_bytes())
     (tmp_path / "tokend.toml").write_text(example)
 
     config = load(tmp_path / "tokend.toml", environ={})

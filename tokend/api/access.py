@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokend.errors import Forbidden, Unauthorized
 from tokend.model import Client, Permission
@@ -29,20 +29,27 @@ _ANYONE = Client(
 
 
 class Access:
-    """The configured clients, by the SHA-256 of their keys.
+    """The configured clients, by the SHA-256 of their keys and the names of their certificates.
+
+    Who sends a key is the client of that key, if the connection has the certificate that the client
+    may need as well; who sends none is the client of the certificate, if that one needs no key.
 
     A look-up by digest tells a caller nothing through its timing: who could steer the digest of a
     guess could break SHA-256.
     """
 
     def __init__(self, clients: Iterable[Client], *, hosts: Iterable[str] = ()) -> None:
-        self._clients: dict[str, Client] = {}
+        self._clients: tuple[Client, ...] = ()
         self._hosts = {"localhost", *hosts}
         self.change(clients)
 
     def change(self, clients: Iterable[Client]) -> None:
         """From now on these and no others."""
-        self._clients = {client.key_sha256: client for client in clients}
+        self._clients = tuple(clients)
+        self._by_key = {each.key_sha256: each for each in self._clients if each.key_sha256}
+        self._by_certificate = {
+            each.certificate: each for each in self._clients if not each.key_sha256
+        }
 
     def client(self, request: web.Request) -> Client:
         """The caller. Raises ``Unauthorized``."""
@@ -50,30 +57,39 @@ class Access:
         return self.holder(request, key.strip() if scheme.lower() == "bearer" else "")
 
     def holder(self, request: web.Request, key: str) -> Client:
-        """Whoever has *key*, where one is asked for. Raises ``Unauthorized``."""
+        """Whoever has *key*, where one is asked for; empty is none. Raises ``Unauthorized``."""
         if _is_unix(request):
             return _OPERATOR
         if not self._clients:
             return _ANYONE
-        client = self.known(key)
+        client = self.known(request, key) if key else self._certified(request)
         if client is None:
-            raise Unauthorized("no client key, or one that tokend does not know")
+            raise Unauthorized("no client key or certificate, or none that tokend knows")
         return client
 
-    def known(self, key: str) -> Client | None:
+    def known(self, request: web.Request, key: str) -> Client | None:
         """The client with this key."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-        return self._clients.get(digest)
+        client = self._by_key.get(digest)
+        return client if client and may_come(client, request) else None
 
     def named(self, name: str) -> Client | None:
         """The client of this name, as it is configured now."""
-        return next((client for client in self._clients.values() if client.name == name), None)
+        return next((client for client in self._clients if client.name == name), None)
 
     def anybody(self, request: web.Request) -> Iterable[Client]:
         """Everybody whom *request* may come from, as long as nothing in it says more."""
         if _is_unix(request):
             return [_OPERATOR]
-        return self._clients.values() or [_ANYONE]
+        if not self._clients:
+            return [_ANYONE]
+        return [each for each in self._clients if may_come(each, request)]
+
+    def _certified(self, request: web.Request) -> Client | None:
+        """The client of the certificate alone; none, if its names are those of two."""
+        found = [self._by_certificate.get(name) for name in _names(request)]
+        clients = [client for client in found if client]
+        return clients[0] if len(clients) == 1 else None
 
     def refuse_browsers(self, request: web.Request) -> None:
         """A web page must not reach tokend through somebody's browser on this host.
@@ -102,7 +118,29 @@ def require(client: Client, permission: Permission, app: str) -> None:
         raise Forbidden(f"{client.name} may not {permission} {app}, or there is no such app")
 
 
+def may_come(client: Client, request: web.Request) -> bool:
+    """Tell if the connection has the certificate of *client*, where that needs one."""
+    if not client.certificate or _is_unix(request):
+        return True
+    return client.certificate in _names(request)
+
+
+def _names(request: web.Request) -> set[str]:
+    """What its certificate calls the other side: the DNS names and URIs, or else the common name.
+
+    https://www.rfc-editor.org/rfc/rfc9525 knows no common names; many private CAs do.
+    """
+    certificate = _connection(request, "peercert") or {}
+    alternatives = certificate.get("subjectAltName", ())
+    names = {name for kind, name in alternatives if kind in {"DNS", "URI"}}
+    subject = (each for attributes in certificate.get("subject", ()) for each in attributes)
+    return names or {value for attribute, value in subject if attribute == "commonName"}
+
+
 def _is_unix(request: web.Request) -> bool:
-    transport = request.transport
-    sock = transport.get_extra_info("socket") if transport else None
+    sock = _connection(request, "socket")
     return sock is not None and sock.family == socket.AF_UNIX
+
+
+def _connection(request: web.Request, what: str) -> Any:
+    return request.transport.get_extra_info(what) if request.transport else None

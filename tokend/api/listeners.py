@@ -1,4 +1,4 @@
-"""The sockets tokend is served on: TCP addresses and one Unix socket.
+"""The sockets tokend is served on: TCP addresses, with TLS or without, and one Unix socket.
 
 Where systemd passes a socket that listens there already, that one is served. It outlives this
 process: who connects while tokend restarts waits, and is not refused.
@@ -6,19 +6,21 @@ process: who connects while tokend restarts waits, and is not refused.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import shutil
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
 from tokend.errors import ConfigError, ListenError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
@@ -28,6 +30,12 @@ _SHUTDOWN_SECONDS = 2.5
 
 # Of a body that is on its way to WeChat, aiohttp reads twice this ahead.
 _READ_AHEAD = 32 * 1024
+
+# Whoever has not shaken hands by then is cut, and so is who does not answer a goodbye.
+_TLS_SECONDS = 5.0
+
+# Connections that the kernel keeps until they are accepted.
+_BACKLOG = 128
 
 _IPV6 = 6
 
@@ -47,9 +55,10 @@ async def serving(
     *,
     addresses: Sequence[tuple[str, int]],
     unix: UnixSocket | None,
+    tls: ssl.SSLContext | None = None,
     passed: Sequence[socket.socket] = (),
 ) -> AsyncIterator[list[str]]:
-    """Serve *app*, giving the URLs as they came to be (port 0 is any).
+    """Serve *app*, giving the URLs as they came to be (port 0 is any). All *addresses* have *tls*.
 
     Raises ``ListenError``, and ``ConfigError`` where a *passed* socket is none of these: nobody
     would answer there.
@@ -62,22 +71,24 @@ async def serving(
         read_bufsize=_READ_AHEAD,
     )
     await runner.setup()
+    urls: list[str] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(runner.cleanup)
         for address in addresses:
-            if sock := listening.pop(_name(address), None):
-                await web.SockSite(runner, sock).start()
-            else:
-                await _listen_tcp(runner, *address)
+            sock = listening.pop(_name(address), None)
+            server = await _listen_tcp(runner, address, sock, tls)
+            stack.callback(server.close)
+            urls += [_url(each.getsockname(), tls) for each in server.sockets]
         if unix:
             sock = listening.pop(str(unix.path), None)
             if not sock:
                 sock = _bind_unix(unix)
                 stack.callback(unix.path.unlink, missing_ok=True)
             await web.SockSite(runner, sock).start()
+            urls.append(_url(str(unix.path), None))
         if listening:
             raise ConfigError([_unnamed(name) for name in listening])
-        yield [_url(address) for address in runner.addresses]
+        yield urls
 
 
 def _name(address: tuple[str, int] | str) -> str:
@@ -97,9 +108,21 @@ def _unnamed(name: str) -> str:
     )
 
 
-async def _listen_tcp(runner: web.AppRunner, host: str, port: int) -> None:
+async def _listen_tcp(
+    runner: web.AppRunner,
+    address: tuple[str, int],
+    passed: socket.socket | None,
+    tls: ssl.SSLContext | None,
+) -> asyncio.Server:
+    """Not a site of aiohttp's, which would wait a minute for each handshake."""
+    host, port = address
+    where: dict[str, Any] = {"sock": passed} if passed else {"host": host, "port": port}
+    if tls:
+        where |= {"ssl_handshake_timeout": _TLS_SECONDS, "ssl_shutdown_timeout": _TLS_SECONDS}
     try:
-        await web.TCPSite(runner, host, port).start()
+        return await asyncio.get_running_loop().create_server(
+            cast("web.Server", runner.server), ssl=tls, backlog=_BACKLOG, **where
+        )
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(f"server.listen: {host}:{port}: {reason}") from None
@@ -134,5 +157,6 @@ def _refuse_if_served(path: Path) -> None:
         raise OSError("is served by another process")
 
 
-def _url(address: tuple[str, int] | str) -> str:
-    return f"{'unix:' if isinstance(address, str) else 'http://'}{_name(address)}"
+def _url(address: tuple[str, int] | str, tls: ssl.SSLContext | None) -> str:
+    scheme = "https://" if tls else "http://"
+    return f"{'unix:' if isinstance(address, str) else scheme}{_name(address)}"

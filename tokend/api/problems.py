@@ -38,7 +38,8 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             HTTPStatus.UNAUTHORIZED,
             "unauthorized",
-            "send 'Authorization: Bearer <client key>'; 'tokend key CLIENT' makes one",
+            "send 'Authorization: Bearer <client key>' ('tokend key CLIENT' makes one), or show "
+            "the certificate that [clients] names",
         ),
     ),
     (

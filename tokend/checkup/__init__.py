@@ -4,6 +4,7 @@ Each subject is a file and gives findings. None does harm: no classic token is f
 forced, and what is stored stays as it is.
 
 * ``files``     who may read the secrets, and if the socket can be made
+* ``listeners`` if others can listen in, and until when certificates are good
 * ``store``     if what is stored there lasts
 * ``reach``     if WeChat's hosts answer
 * ``accounts``  if WeChat accepts this address, the appid and the secret

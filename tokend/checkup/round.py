@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokend.checkup import accounts, clock, files, reach, store
+from tokend.checkup import accounts, clock, files, listeners, reach, store
 from tokend.model import Platform
 from tokend.upstreams import open_transports, urls
 
@@ -26,6 +26,7 @@ async def examine(path: Path, config: Config, host_clock: Clock) -> list[Finding
         ]
         return [
             *files.examine(path, config),
+            *listeners.examine(config, now=host_clock.wall()),
             *await store.examine(config, host_clock),
             *reach.examine(visits, proxy=config.wechat.proxy),
             *(await accounts.examine(config, transports) if reach.is_there(visits) else ()),

@@ -14,19 +14,18 @@ from tokend.cli import connection
 from tokend.cli.failure import Failure
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tokend.cli.connection import Connect
 
 
 @click.command
 @click.argument("key")
 @connection.options
-def get(key: str, socket_path: str | None, url: str | None, key_file: Path | None) -> None:
+def get(connect: Connect, key: str) -> None:
     """Print the current token of KEY, such as shop/access_token.
 
     The bare value; a newline follows only on a terminal.
     """
-    tokend = connection.connect(socket_path=socket_path, url=url, key_file=key_file)
-    value = tokend.ask("GET", _path(key), accept="text/plain")
+    value = connect().ask("GET", _path(key), accept="text/plain")
     click.echo(value, nl=sys.stdout.isatty())
 
 
@@ -39,20 +38,13 @@ def get(key: str, socket_path: str | None, url: str | None, key_file: Path | Non
     "longer the current one. '-' reads it from stdin, which keeps it out of the process list.",
 )
 @connection.options
-def refresh(
-    key: str,
-    rejected: str | None,
-    socket_path: str | None,
-    url: str | None,
-    key_file: Path | None,
-) -> None:
+def refresh(connect: Connect, key: str, rejected: str | None) -> None:
     """Replace the current token of KEY, such as shop/access_token, now.
 
     Without --rejected this is a forced refresh. WeChat honours the old token for a few minutes
     more, or less; tokend lets one refresh in a minute pass.
     """
-    tokend = connection.connect(socket_path=socket_path, url=url, key_file=key_file)
-    answer = json.loads(tokend.ask("POST", f"{_path(key)}/refresh", body=_report(rejected)))
+    answer = json.loads(connect().ask("POST", f"{_path(key)}/refresh", body=_report(rejected)))
     done = "refreshed" if answer["refreshed"] else "not refreshed, another token is current"
     click.echo(
         f"{key}: {done}; generation {answer['generation']}, expires in {answer['expires_in']} s"

@@ -10,14 +10,13 @@ import click
 from tokend.cli import connection
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tokend.cli.connection import Connect
 
 
 @click.command
 @connection.options
-def reload(socket_path: str | None, url: str | None, key_file: Path | None) -> None:
+def reload(connect: Connect) -> None:
     """Make tokend read its configuration again, as SIGHUP does, and say what came of it."""
-    tokend = connection.connect(socket_path=socket_path, url=url, key_file=key_file)
-    answer = json.loads(tokend.ask("POST", "/v1/reload"))
+    answer = json.loads(connect().ask("POST", "/v1/reload"))
     keys = answer["keys"]
     click.echo(f"reloaded, {keys} {'key' if keys == 1 else 'keys'}")

@@ -11,7 +11,7 @@ import click
 from tokend.cli import connection
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tokend.cli.connection import Connect
 
 _WATCH_SECONDS = 1.0
 _CLEAR = "\x1b[H\x1b[2J"
@@ -22,15 +22,12 @@ _HEADINGS = ("KEY", "STATE", "EXPIRES IN", "REFRESH IN", "FAILURES")
 @click.option("--watch", is_flag=True, help="Draw again every second, until interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="The answer of GET /v1/apps as it is.")
 @connection.options
-def status(
-    *, watch: bool, as_json: bool, socket_path: str | None, url: str | None, key_file: Path | None
-) -> None:
+def status(connect: Connect, *, watch: bool, as_json: bool) -> None:
     """Show the state of every key, and what to do about those that fail."""
     if watch and as_json:
         raise click.UsageError("--watch and --json do not go together")
     while True:
-        tokend = connection.connect(socket_path=socket_path, url=url, key_file=key_file)
-        answer = tokend.ask("GET", "/v1/apps")
+        answer = connect().ask("GET", "/v1/apps")
         if as_json:
             click.echo(answer)
             return

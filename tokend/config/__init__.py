@@ -5,6 +5,8 @@
 * ``secrets``   secrets are read from files of their own, never from the TOML
 * ``accounts``  what each account is, and which of its credentials are kept
 * ``login``     how to log in to the store: passwords, certificates, keys
+* ``listeners`` the certificate that tokend shows, and those that it takes from clients
+* ``certificates``  files of certificates and keys, tried
 * ``mirror``    what else tokens are called in Redis, for other programs
 * ``mistakes``  what is wrong, in words, with its place
 * ``loading``   from the file to a ``Config``, or to every mistake in it

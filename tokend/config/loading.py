@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tokend.config import mistakes
+from tokend.clock import SystemClock
+from tokend.config import listeners, mistakes
 from tokend.config.accounts import Accounts, AppConfig, account_settings
 from tokend.config.login import LoginFiles
 from tokend.config.mirror import wrong_names
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from tokend.config.listeners import Tls
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LARGEST_FILE = 64 * 1024 * 1024
 _Settings = TypeVar("_Settings", bound=BaseModel)
@@ -51,6 +54,7 @@ class Config:
     """
 
     server: ServerSettings
+    tls: Tls | None
     store: StoreSettings
     store_login: Login
     store_mirror: Mirror
@@ -113,15 +117,18 @@ class _Reading:
         log = self._section("log", LogSettings)
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
         apps = self._apps(terms)
-        clients = self._clients(forward)
+        clients = self._clients(forward, server)
         login = self._login(store)
+        tls = self._tls(server)
         self.mistakes += wrong_names(store, self._keys) if store else ()
         self.mistakes += _unreachable(server)
         self.mistakes += self._open_to_everyone(server)
+        self.mistakes += listeners.insecure(server) if server else ()
         if not (server and store and wechat and wecom and forward and log):
             return None
         return Config(
             server=server,
+            tls=tls,
             store=store,
             store_login=login,
             store_mirror=Mirror(plain=store.mirror, quoted=store.mirror_json),
@@ -202,13 +209,23 @@ class _Reading:
         self.mistakes += files.mistakes
         return login
 
-    def _clients(self, forward: ForwardSettings | None) -> dict[str, Client]:
+    def _tls(self, server: ServerSettings | None) -> Tls | None:
+        if server is None:
+            return None
+        files = listeners.ListenerFiles(self._files, now=SystemClock().wall())
+        tls = files.tls(server)
+        self.mistakes += files.mistakes
+        self._files.warnings.extend(listeners.readable(server))
+        return tls
+
+    def _clients(
+        self, forward: ForwardSettings | None, server: ServerSettings | None
+    ) -> dict[str, Client]:
         clients: dict[str, Client] = {}
-        owners: dict[str, str] = {}
+        owners: dict[tuple[str, str], str] = {}
         for name, settings in self._named("clients", lambda _: ClientSettings):
-            owner = owners.setdefault(settings.key_sha256, name)
-            if owner != name:
-                self.mistakes.append(f"clients.{name}.key_sha256: is that of clients.{owner} too")
+            self.mistakes += _of_another(name, settings, owners)
+            self.mistakes += _unsigned(name, settings, server)
             self.mistakes += self._unknown_apps(name, settings.apps)
             self.mistakes += _pointless(name, settings, forward)
             everything = "*" in settings.apps
@@ -217,6 +234,7 @@ class _Reading:
                 key_sha256=settings.key_sha256,
                 apps=None if everything else frozenset(settings.apps),
                 can=frozenset(settings.can),
+                certificate=settings.certificate,
                 sees_tokens=settings.tokens == "given",
                 paths=settings.paths,
             )
@@ -241,6 +259,25 @@ class _Reading:
                     "reaches it could read every token; add a client with 'tokend key CLIENT', "
                     "or listen on 127.0.0.1"
                 )
+
+
+def _of_another(
+    name: str, settings: ClientSettings, owners: dict[tuple[str, str], str]
+) -> Iterator[str]:
+    """What of it names another client as well; *owners* learns what is this one's."""
+    for setting in ("key_sha256", "certificate"):
+        value = getattr(settings, setting)
+        owner = owners.setdefault((setting, value), name) if value else name
+        if owner != name:
+            yield f"clients.{name}.{setting}: is that of clients.{owner} too"
+
+
+def _unsigned(name: str, settings: ClientSettings, server: ServerSettings | None) -> Iterator[str]:
+    if settings.certificate and server and not server.client_ca_file:
+        yield (
+            f"clients.{name}.certificate: needs server.client_ca_file, which says who signs the "
+            "certificates of clients"
+        )
 
 
 def _pointless(

@@ -49,6 +49,7 @@ class SecretFiles:
         path = self.folder / name
         mode, _ = _content(path)
         if secret:
+            self.named[place] = path
             self._look_at_mode(mode, path, place)
         return path
 

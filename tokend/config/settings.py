@@ -14,6 +14,7 @@ from tokend.config.values import (
     ApiPath,
     Appid,
     Can,
+    CertificateName,
     Corpid,
     Group,
     KeySha256,
@@ -52,6 +53,33 @@ class ServerSettings(_Section):
     socket_mode: Octal = "0600"
     socket_group: Group = ""
     allowed_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    cert_file: str = ""
+    key_file: str = ""
+    client_ca_file: str = ""
+    client_crl_file: str = ""
+    client_certificates: Literal["required", "optional"] = "required"
+    insecure_http: bool = False
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> ServerSettings:
+        for setting, needed in (
+            ("key_file", "cert_file"),
+            ("client_ca_file", "cert_file"),
+            ("client_crl_file", "client_ca_file"),
+        ):
+            if getattr(self, setting) and not getattr(self, needed):
+                raise ValueError(f"{setting} needs {needed}")
+        if self.insecure_http and self.cert_file:
+            raise ValueError(
+                "insecure_http is for addresses without TLS, and cert_file gives it to all of "
+                "them; take one of the two away"
+            )
+        return self
+
+    @property
+    def readable_on(self) -> list[Address]:
+        """Addresses at which others on the network can listen in."""
+        return [each for each in self.listen if not (self.cert_file or each.is_loopback)]
 
 
 class StoreSettings(_Section):
@@ -229,11 +257,18 @@ class WecomAppSettings(_Account):
 class ClientSettings(_Section):
     """One program that may ask."""
 
-    key_sha256: KeySha256
+    key_sha256: KeySha256 = ""
+    certificate: CertificateName = ""
     apps: Annotated[tuple[str, ...], Field(strict=False), NOT_EMPTY]
     can: Annotated[tuple[Can, ...], Field(strict=False), NOT_EMPTY]
     tokens: Literal["given", "never"] = "given"
     paths: Annotated[tuple[ApiPath, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _check_identity(self) -> ClientSettings:
+        if not (self.key_sha256 or self.certificate):
+            raise ValueError("needs key_sha256 ('tokend key' makes one), certificate, or both")
+        return self
 
 
 # Every section, and every table that holds named ones.

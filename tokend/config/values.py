@@ -188,6 +188,10 @@ ApiPath: TypeAlias = Annotated[
     _like(r"(/[A-Za-z0-9_-]+)+(/\*)?", "like '/cgi-bin/message/custom/send' or '/cgi-bin/media/*'"),
 ]
 Appid: TypeAlias = Annotated[str, _like(r"wx[0-9a-z]{16}", "'wx' and 16 small letters or digits")]
+CertificateName: TypeAlias = Annotated[
+    str,
+    _like(r"[!-~]([ -~]{0,253}[!-~])?", "a name as certificates have it, in ASCII"),
+]
 Corpid: TypeAlias = Annotated[
     str, _like(r"w[wx][0-9a-z]{16}", "'ww' and 16 small letters or digits")
 ]

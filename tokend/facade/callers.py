@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tokend.api.access import may_come
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import ACCESS_TOKEN, Permission, Platform, Secret
@@ -94,16 +95,16 @@ class Callers:
         may read it. Raises ``Refused``.
         """
         if handled := self._handles.unseal(given, self._access.named):
-            return iter([self._by_handle(*handled)])
+            return iter([self._by_handle(request, *handled)])
         if record := self._owners.record(given):
             return self._holders(request, self._records.get(record))
-        if client := self._access.known(given.reveal()):
+        if client := self._access.known(request, given.reveal()):
             return iter([self._by_key(client)])
         raise _UNKNOWN_TOKEN
 
-    def _by_handle(self, client: Client, appid: str) -> Caller:
+    def _by_handle(self, request: web.Request, client: Client, appid: str) -> Caller:
         tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")
-        if tokens is None:
+        if tokens is None or not may_come(client, request):
             raise _UNKNOWN_TOKEN
         return Caller(client=client, tokens=tokens)
 
