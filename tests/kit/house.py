@@ -12,7 +12,10 @@ from kit.office import CORPID, SALES, SECRETS, STOCK, corp
 from kit.scene import DirectTransport
 from tokend import config
 from tokend.api.access import Access
+from tokend.api.polls import Polls
 from tokend.api.routes import make_app
+from tokend.api.screen import Screen
+from tokend.api.source import Proxies
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
 from tokend.facade.owners import Owners
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from aiohttp.test_utils import TestClient
 
+NO_PROXIES = Proxies()
 SHOP, BLOG = "wx0123456789abcdef", "wxfedcba9876543210"
 APP_SECRETS = {SHOP: "0" * 32, BLOG: "1" * 32}
 
@@ -86,7 +90,14 @@ def key(client: str) -> str:
 class House:
     """tokend as it is configured, on a clock moved by hand."""
 
-    def __init__(self, folder: Path, *, clients: str = CLIENTS, apps: str = APPS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clients: str = CLIENTS,
+        apps: str = APPS,
+        proxies: Proxies = NO_PROXIES,
+    ) -> None:
         self.clock = ManualClock()
         accounts = [
             Account(appid=appid, secret=secret, random=Random(n))
@@ -119,6 +130,8 @@ class House:
             self.clock,
             follower=self,
             configuration=self,
+            screen=Screen(proxies=proxies),
+            polls=Polls(most=100, most_per_client=100),
             shaped=[Facade(self.fleet.keepers, callers, handles, follower=self)],
         )
         self.http: TestClient

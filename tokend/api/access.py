@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import socket
 from typing import TYPE_CHECKING
 
+from tokend.api.source import is_unix
 from tokend.errors import Forbidden, Unauthorized
 from tokend.model import Client, Permission
 
@@ -35,9 +34,8 @@ class Access:
     guess could break SHA-256.
     """
 
-    def __init__(self, clients: Iterable[Client], *, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, clients: Iterable[Client]) -> None:
         self._clients: dict[str, Client] = {}
-        self._hosts = {"localhost", *hosts}
         self.change(clients)
 
     def change(self, clients: Iterable[Client]) -> None:
@@ -51,7 +49,7 @@ class Access:
 
     def holder(self, request: web.Request, key: str) -> Client:
         """Whoever has *key*, where one is asked for. Raises ``Unauthorized``."""
-        if _is_unix(request):
+        if is_unix(request.transport):
             return _OPERATOR
         if not self._clients:
             return _ANYONE
@@ -71,38 +69,12 @@ class Access:
 
     def anybody(self, request: web.Request) -> Iterable[Client]:
         """Everybody whom *request* may come from, as long as nothing in it says more."""
-        if _is_unix(request):
+        if is_unix(request.transport):
             return [_OPERATOR]
         return self._clients.values() or [_ANYONE]
-
-    def refuse_browsers(self, request: web.Request) -> None:
-        """A web page must not reach tokend through somebody's browser on this host.
-
-        Browsers send Origin with what scripts ask for, and a rebound DNS name in Host.
-        """
-        if "Origin" in request.headers:
-            raise Forbidden("tokend does not answer web pages")
-        if not _is_unix(request) and not self._is_own_host(request.host):
-            raise Forbidden("the Host header is neither an address nor in server.allowed_hosts")
-
-    def _is_own_host(self, host: str) -> bool:
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name.lower() in self._hosts:
-            return True
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
 
 
 def require(client: Client, permission: Permission, app: str) -> None:
     """Raise ``Forbidden``, in the same words whether the app exists or not."""
     if not client.may(permission, app):
         raise Forbidden(f"{client.name} may not {permission} {app}, or there is no such app")
-
-
-def _is_unix(request: web.Request) -> bool:
-    transport = request.transport
-    sock = transport.get_extra_info("socket") if transport else None
-    return sock is not None and sock.family == socket.AF_UNIX

@@ -6,28 +6,37 @@ process: who connects while tokend restarts waits, and is not refused.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import shutil
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
+from tokend import tasks
+from tokend.api.door import Door
+from tokend.api.speaker import Speaker, require_c_parser, tracked
 from tokend.errors import ConfigError, ListenError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
+
+    from tokend.api.warden import Warden
 
 # Requests that are being answered when tokend stops get twice this long to end: aiohttp waits for
 # them, and then once more for those that it has cancelled.
 _SHUTDOWN_SECONDS = 2.5
 
-# Of a body that is on its way to WeChat, aiohttp reads twice this ahead.
-_READ_AHEAD = 32 * 1024
+# So many connections may wait to be accepted, and so many are accepted at one time: each of these
+# has an open file before it can be refused.
+_QUEUE = 1024
+_BATCH = 8
 
 _IPV6 = 6
 
@@ -47,37 +56,80 @@ async def serving(
     *,
     addresses: Sequence[tuple[str, int]],
     unix: UnixSocket | None,
+    warden: Warden,
     passed: Sequence[socket.socket] = (),
 ) -> AsyncIterator[list[str]]:
     """Serve *app*, giving the URLs as they came to be (port 0 is any).
 
-    Raises ``ListenError``, and ``ConfigError`` where a *passed* socket is none of these: nobody
-    would answer there.
+    Raises ``ListenError``, ``InstallationError``, and ``ConfigError`` where a *passed* socket is
+    none of these: nobody would answer there.
     """
+    require_c_parser()
     listening = {_name(sock.getsockname()): sock for sock in passed}
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
-        read_bufsize=_READ_AHEAD,
-    )
-    await runner.setup()
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(tasks.end, [asyncio.create_task(warden.run())])
+        listeners = _Listeners(partial(Door, warden, await _speaking(app, stack)))
+        stack.callback(listeners.close)
         for address in addresses:
             if sock := listening.pop(_name(address), None):
-                await web.SockSite(runner, sock).start()
+                await listeners.take(sock)
             else:
-                await _listen_tcp(runner, *address)
+                await listeners.open(*address)
         if unix:
             sock = listening.pop(str(unix.path), None)
             if not sock:
                 sock = _bind_unix(unix)
                 stack.callback(unix.path.unlink, missing_ok=True)
-            await web.SockSite(runner, sock).start()
+            await listeners.take(sock)
         if listening:
             raise ConfigError([_unnamed(name) for name in listening])
-        yield [_url(address) for address in runner.addresses]
+        yield [_url(address) for address in listeners.addresses]
+
+
+async def _speaking(app: web.Application, stack: AsyncExitStack) -> Callable[[Door], Speaker]:
+    """What answers on each connection, until *stack* is left."""
+    runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    server = cast("web.Server", runner.server)
+    server.request_handler = tracked(server.request_handler)
+    return lambda door: Speaker(door, server)
+
+
+class _Listeners:
+    """Sockets that are listened on; each connection gets a protocol of *make*."""
+
+    def __init__(self, make: Callable[[], asyncio.Protocol]) -> None:
+        self._make = make
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def addresses(self) -> list[tuple[str, int] | str]:
+        return [sock.getsockname() for server in self._servers for sock in server.sockets]
+
+    async def open(self, host: str, port: int) -> None:
+        """Raises ``ListenError``."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._add(await loop.create_server(self._make, host, port, backlog=_BATCH))
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise ListenError(f"server.listen: {host}:{port}: {reason}") from None
+
+    async def take(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._add(await loop.create_server(self._make, sock=sock, backlog=_BATCH))
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+    def _add(self, server: asyncio.Server) -> None:
+        """asyncio takes one number for both; the queue is the kernel's, and may be changed."""
+        for sock in server.sockets:
+            with sock.dup() as same:
+                same.listen(_QUEUE)
+        self._servers.append(server)
 
 
 def _name(address: tuple[str, int] | str) -> str:
@@ -95,14 +147,6 @@ def _unnamed(name: str) -> str:
         f"{setting}: does not name {name}, where systemd listens for tokend; name it, or change "
         "ListenStream= (systemctl edit tokend.socket)"
     )
-
-
-async def _listen_tcp(runner: web.AppRunner, host: str, port: int) -> None:
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenError(f"server.listen: {host}:{port}: {reason}") from None
 
 
 def _bind_unix(unix: UnixSocket) -> socket.socket:
