@@ -21,7 +21,12 @@ from tokend import logs, tasks
 from tokend.api.access import Access
 from tokend.api.handshakes import Handshakes
 from tokend.api.listeners import UnixSocket, serving
+from tokend.api.polls import Polls
+from tokend.api.room import Room, make_room
 from tokend.api.routes import Shaped, make_app
+from tokend.api.screen import Screen
+from tokend.api.source import Proxies
+from tokend.api.warden import Warden
 from tokend.errors import StoreError
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
@@ -137,7 +142,9 @@ async def serve(
             clock=clock,
         )
         follower = Follower(store, fleet.records, config.terms, clock)
-        access = Access(config.clients.values(), hosts=config.server.allowed_hosts)
+        access = Access(config.clients.values())
+        proxies = Proxies(config.server.proxies)
+        room = make_room(_wanted(config), files_each=2 if config.forward.enabled else 1)
 
         handshakes = Handshakes(config.tls.context, clock) if config.tls else None
 
@@ -161,11 +168,14 @@ async def serve(
                     follower=follower,
                     configuration=reload,
                     shaped=shaped,
+                    screen=Screen(hosts=config.server.allowed_hosts, proxies=proxies),
+                    polls=Polls(most=room.polls, most_per_client=config.server.polls_per_client),
                 ),
                 addresses=config.server.listen,
                 unix=_unix(config),
                 tls=handshakes,
                 passed=systemd.sockets,
+                warden=Warden(room, proxies),
             )
         )
         fleet.apply(config.apps)
@@ -218,6 +228,11 @@ async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:
             log.warning("store_doubtful", found=finding.text, advice=finding.advice)
     if bad:
         raise StoreError("\n".join(f"{finding.text}; {finding.advice}" for finding in bad))
+
+
+def _wanted(config: Config) -> Room:
+    server = config.server
+    return Room(tcp=server.connections, per_address=server.connections_per_address)
 
 
 def _unix(config: Config) -> UnixSocket | None:

@@ -5,11 +5,16 @@
     TokendError
     ├── ConfigError                  the operator: the configuration file
     ├── ListenError                  the operator: an address that cannot be served
+    ├── InstallationError            the operator: what tokend was installed with
     ├── CallerError                  the calling program
     │   ├── BadRequest
+    │   ├── Malformed
     │   ├── Unauthorized
     │   ├── Forbidden
-    │   └── UnknownKey
+    │   │   └── Proxied                  or the operator, who knows the proxy in between
+    │   ├── UnknownKey
+    │   └── TooManyPolls
+    ├── Crowded                      time: as many as tokend serves at once are there
     ├── NotReady                     time: no usable token right now
     ├── RefreshLimited               time: the guard rails on passive and forced refreshes
     ├── LeaseBusy                    time: another node is refreshing this key
@@ -56,12 +61,20 @@ class ListenError(TokendError):
     """A configured address or socket cannot be listened on."""
 
 
+class InstallationError(TokendError):
+    """tokend cannot run safely with the libraries that are there."""
+
+
 class CallerError(TokendError):
     """The calling program has to change."""
 
 
 class BadRequest(CallerError):
     """The request does not say what it must say."""
+
+
+class Malformed(CallerError):
+    """What came is no request that may be answered; where the next one begins is not known."""
 
 
 class Unauthorized(CallerError):
@@ -72,8 +85,28 @@ class Forbidden(CallerError):
     """A known client that may not do this."""
 
 
+class Proxied(Forbidden):
+    """Passed on by somebody whom the operator has not named."""
+
+
 class UnknownKey(CallerError):
     """No such app, or no such kind of it."""
+
+
+class TooManyPolls(CallerError):
+    """This client waits as often as it may; *retry_after* says when to ask again."""
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Crowded(TokendError):
+    """There is no room before *retry_after*."""
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotReady(TokendError):

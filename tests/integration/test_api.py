@@ -15,7 +15,12 @@ from kit.scene import APPID, KEY, Scene
 
 from tokend.api.access import Access
 from tokend.api.listeners import UnixSocket, serving
+from tokend.api.polls import Polls
+from tokend.api.room import Room
 from tokend.api.routes import make_app
+from tokend.api.screen import Screen
+from tokend.api.source import Proxies
+from tokend.api.warden import Warden
 from tokend.errors import ConfigError
 from tokend.model import Client, Permission
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
 TOKEN = "/v1/apps/shop/access_token"
 REFRESH = f"{TOKEN}/refresh"
+ROOM = Room(tcp=100, per_address=100)
 FULL_KEY, READ_KEY, BLOG_KEY = "full-canary-key", "read-canary-key", "blog-canary-key"
 
 
@@ -76,7 +82,7 @@ class Api:
         self.scene = scene
         self.keeper, self.schedule = scene.node()
         self.file = File()
-        self.access = Access(clients, hosts=["tokend.internal"])
+        self.access = Access(clients)
         self.app = make_app(
             {str(KEY): self.keeper},
             self.access,
@@ -84,6 +90,8 @@ class Api:
             follower=Still(),
             configuration=self.file,
             shaped=[],
+            screen=Screen(hosts=["tokend.internal"], proxies=Proxies()),
+            polls=Polls(most=20, most_per_client=10),
         )
         self.http: TestClient
 
@@ -474,7 +482,7 @@ async def test_web_pages_do_not_get_in_through_a_browser_on_the_host(
 async def socket_url(api: Api, folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
     unix = UnixSocket(path=folder / "tokend.sock", mode=0o660)
     async with (
-        serving(api.app, addresses=[], unix=unix),
+        serving(api.app, addresses=[], unix=unix, warden=Warden(ROOM, Proxies())),
         aiohttp.ClientSession(
             "http://localhost", connector=aiohttp.UnixConnector(str(unix.path))
         ) as session,

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.house import House
 from kit.proxy import Proxy, proxy
+from kit.served import NO_PROXIES, ROOM
 from kit.virtual import LoopClock, run
 
 from tokend import tasks
 from tokend.api.listeners import UnixSocket, serving
+from tokend.api.warden import Warden
 from tokend.client import AsyncClient, Away, Token
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ async def reading(folder: Path) -> AsyncIterator[tuple[House, Proxy, Reader]]:
     house = House(folder, clock=LoopClock())
     socket = UnixSocket(path=folder / "tokend.sock")
     async with (
-        serving(house.app, addresses=[], unix=socket),
+        serving(house.app, addresses=[], unix=socket, warden=Warden(ROOM, NO_PROXIES)),
         proxy(socket.path, folder / "wire.sock") as wire,
         VirtualClient(socket=folder / "wire.sock", patience=timedelta(seconds=5)) as client,
     ):

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from kit.clock import ManualClock
+from kit.served import NO_PROXIES, ROOM
 from kit.tls import Authority
 from structlog.testing import capture_logs
 
@@ -22,6 +23,7 @@ from tokend.api import listeners
 from tokend.api.access import Access
 from tokend.api.handshakes import Handshakes
 from tokend.api.problems import problems
+from tokend.api.warden import Warden
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,7 +100,11 @@ async def place(
 ) -> AsyncIterator[Place]:
     made = Place(folder, server, more, clock or ManualClock())
     async with listeners.serving(
-        made.app, addresses=[("127.0.0.1", 0)], unix=None, tls=made.handshakes
+        made.app,
+        addresses=[("127.0.0.1", 0)],
+        unix=None,
+        warden=Warden(ROOM, NO_PROXIES),
+        tls=made.handshakes,
     ) as (made.url,):
         yield made
 
@@ -191,6 +197,7 @@ async def test_a_socket_that_systemd_holds_has_tls_too(
             asked.app,
             addresses=[held.getsockname()],
             unix=None,
+            warden=Warden(ROOM, NO_PROXIES),
             tls=asked.handshakes,
             passed=[held.dup()],
         ) as (asked.url,):

@@ -20,6 +20,9 @@ from aiohttp import web
 from kit.clock import settle
 from tokend.api.listeners import serving
 from tokend.api.problems import problems
+from tokend.api.room import Room
+from tokend.api.source import Proxies
+from tokend.api.warden import Warden
 from tokend.errors import TokendError
 from tokend.facade.errcodes import INVALID_CREDENTIAL, Refused
 from tokend.forward.forward import Forward
@@ -73,7 +76,8 @@ async def forwarding(account: Account, *, idle: float = 30, proxy: str = "") -> 
         app.router.add_route(
             "*", "/{path:.*}", Forward(relay, account.passage, awake=settle).handle
         )
-        async with serving(app, addresses=[("127.0.0.1", 0)], unix=None) as urls:
+        warden = Warden(Room(tcp=100, per_address=100), Proxies())
+        async with serving(app, addresses=[("127.0.0.1", 0)], unix=None, warden=warden) as urls:
             yield urls[0]
 
 

@@ -13,7 +13,10 @@ from kit.office import CORPID, SALES, SECRETS, STOCK, corp
 from kit.scene import DirectTransport
 from tokend import config
 from tokend.api.access import Access
+from tokend.api.polls import Polls
 from tokend.api.routes import make_app
+from tokend.api.screen import Screen
+from tokend.api.source import Proxies
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
 from tokend.facade.owners import Owners
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from kit.virtual import LoopClock
 
+NO_PROXIES = Proxies()
 SHOP, BLOG = "wx0123456789abcdef", "wxfedcba9876543210"
 APP_SECRETS = {SHOP: "0" * 32, BLOG: "1" * 32}
 
@@ -96,6 +100,7 @@ class House:
         clients: str = CLIENTS,
         apps: str = APPS,
         clock: ManualClock | LoopClock | None = None,
+        proxies: Proxies = NO_PROXIES,
     ) -> None:
         self.clock = clock or ManualClock()
         accounts = [
@@ -129,6 +134,8 @@ class House:
             self.clock,
             follower=self,
             configuration=self,
+            screen=Screen(proxies=proxies),
+            polls=Polls(most=100, most_per_client=100),
             shaped=[Facade(self.fleet.keepers, callers, handles, follower=self)],
         )
         self.http: TestClient

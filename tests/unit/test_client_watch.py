@@ -257,6 +257,7 @@ def test_a_reader_does_not_wait_for_what_time_does_not_mend(world: World) -> Non
             id="refused",
         ),
         pytest.param(problem(503, code="not_ready"), NotReady, f"{KEY}: no", id="not ready"),
+        pytest.param(problem(429, code="too_many_polls"), NotReady, f"{KEY}: no", id="crowded"),
         pytest.param(problem(500, code="internal_error"), Away, f"{KEY}: no", id="broken"),
         pytest.param(
             Reply(502, b"<h1>92_secret"),

@@ -179,6 +179,17 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="IPv6 without brackets",
         ),
         pytest.param(
+            APP + '[server]\nproxies = ["10.0.0.7", "10.0.0.1/24"]\n',
+            "server.proxies[1]: '10.0.0.1/24': must be an address or a network, as '10.0.0.7' or "
+            "'10.0.0.0/24'",
+            id="a proxy's network with a host in it",
+        ),
+        pytest.param(
+            APP + "[server]\nconnections = 0\n",
+            "server.connections: must be at least 4",
+            id="no connections",
+        ),
+        pytest.param(
             APP + '[server]\nlisten = ["example.com:80"]\n',
             "server.listen[0]: example.com:80: must begin with an IP address or localhost",
             id="a name",

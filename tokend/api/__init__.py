@@ -1,9 +1,12 @@
 """What business servers may ask, over HTTP.
 
 * ``routes``     every route, on one screen
+* ``screen``     what is looked at in every request; ``source``: where it comes from
 * ``access``     who is asking, and what they may do
 * ``problems``   errors as RFC 9457 documents: one table
 * ``wire``       what goes over the wire: reading requests, writing answers
 * ``signature``  what a web page needs for WeChat's JS-SDK
-* ``listeners``  the sockets it is served on
+* ``polls``      those who wait for the next token
+* ``listeners``  the sockets it is served on; ``door``: one connection, ``speaker``: its HTTP,
+  ``warden``: all connections, ``room``: how many there may be
 """

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tokend.api.source import is_unix
 from tokend.errors import Forbidden, Unauthorized
 from tokend.model import Client, Permission
 
@@ -38,9 +37,8 @@ class Access:
     guess could break SHA-256.
     """
 
-    def __init__(self, clients: Iterable[Client], *, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, clients: Iterable[Client]) -> None:
         self._clients: tuple[Client, ...] = ()
-        self._hosts = {"localhost", *hosts}
         self.change(clients)
 
     def change(self, clients: Iterable[Client]) -> None:
@@ -58,7 +56,7 @@ class Access:
 
     def holder(self, request: web.Request, key: str) -> Client:
         """Whoever has *key*, where one is asked for; empty is none. Raises ``Unauthorized``."""
-        if _is_unix(request):
+        if is_unix(request.transport):
             return _OPERATOR
         if not self._clients:
             return _ANYONE
@@ -79,7 +77,7 @@ class Access:
 
     def anybody(self, request: web.Request) -> Iterable[Client]:
         """Everybody whom *request* may come from, as long as nothing in it says more."""
-        if _is_unix(request):
+        if is_unix(request.transport):
             return [_OPERATOR]
         if not self._clients:
             return [_ANYONE]
@@ -91,26 +89,6 @@ class Access:
         clients = [client for client in found if client]
         return clients[0] if len(clients) == 1 else None
 
-    def refuse_browsers(self, request: web.Request) -> None:
-        """A web page must not reach tokend through somebody's browser on this host.
-
-        Browsers send Origin with what scripts ask for, and a rebound DNS name in Host.
-        """
-        if "Origin" in request.headers:
-            raise Forbidden("tokend does not answer web pages")
-        if not _is_unix(request) and not self._is_own_host(request.host):
-            raise Forbidden("the Host header is neither an address nor in server.allowed_hosts")
-
-    def _is_own_host(self, host: str) -> bool:
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name.lower() in self._hosts:
-            return True
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
-
 
 def require(client: Client, permission: Permission, app: str) -> None:
     """Raise ``Forbidden``, in the same words whether the app exists or not."""
@@ -120,7 +98,7 @@ def require(client: Client, permission: Permission, app: str) -> None:
 
 def may_come(client: Client, request: web.Request) -> bool:
     """Tell if the connection has the certificate of *client*, where that needs one."""
-    if not client.certificate or _is_unix(request):
+    if not client.certificate or is_unix(request.transport):
         return True
     return client.certificate in _names(request)
 
@@ -130,17 +108,9 @@ def _names(request: web.Request) -> set[str]:
 
     https://www.rfc-editor.org/rfc/rfc9525 knows no common names; many private CAs do.
     """
-    certificate = _connection(request, "peercert") or {}
+    transport = request.transport
+    certificate = (transport.get_extra_info("peercert") if transport else None) or {}
     alternatives = certificate.get("subjectAltName", ())
     names = {name for kind, name in alternatives if kind in {"DNS", "URI"}}
     subject = (each for attributes in certificate.get("subject", ()) for each in attributes)
     return names or {value for attribute, value in subject if attribute == "commonName"}
-
-
-def _is_unix(request: web.Request) -> bool:
-    sock = _connection(request, "socket")
-    return sock is not None and sock.family == socket.AF_UNIX
-
-
-def _connection(request: web.Request, what: str) -> Any:
-    return request.transport.get_extra_info(what) if request.transport else None

@@ -13,29 +13,34 @@ import shutil
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
+from tokend import tasks
+from tokend.api.door import Door
+from tokend.api.speaker import Speaker, require_c_parser, tracked
 from tokend.errors import ConfigError, ListenError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
+
+    from tokend.api.warden import Warden
 
 # Requests that are being answered when tokend stops get twice this long to end: aiohttp waits for
 # them, and then once more for those that it has cancelled.
 _SHUTDOWN_SECONDS = 2.5
 
-# Of a body that is on its way to WeChat, aiohttp reads twice this ahead.
-_READ_AHEAD = 32 * 1024
+# So many connections may wait to be accepted, and so many are accepted at one time: each of these
+# has an open file before it can be refused.
+_QUEUE = 1024
+_BATCH = 8
 
 # Whoever has not shaken hands by then is cut, and so is who does not answer a goodbye.
 _TLS_SECONDS = 5.0
-
-# Connections that the kernel keeps until they are accepted.
-_BACKLOG = 128
 
 _IPV6 = 6
 
@@ -55,40 +60,93 @@ async def serving(
     *,
     addresses: Sequence[tuple[str, int]],
     unix: UnixSocket | None,
+    warden: Warden,
     tls: ssl.SSLContext | None = None,
     passed: Sequence[socket.socket] = (),
 ) -> AsyncIterator[list[str]]:
     """Serve *app*, giving the URLs as they came to be (port 0 is any). All *addresses* have *tls*.
 
-    Raises ``ListenError``, and ``ConfigError`` where a *passed* socket is none of these: nobody
-    would answer there.
+    Raises ``ListenError``, ``InstallationError``, and ``ConfigError`` where a *passed* socket is
+    none of these: nobody would answer there.
     """
+    require_c_parser()
     listening = {_name(sock.getsockname()): sock for sock in passed}
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
-        read_bufsize=_READ_AHEAD,
-    )
-    await runner.setup()
-    urls: list[str] = []
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(tasks.end, [asyncio.create_task(warden.run())])
+        listeners = _Listeners(partial(Door, warden, await _speaking(app, stack)), tls)
+        stack.callback(listeners.close)
         for address in addresses:
-            sock = listening.pop(_name(address), None)
-            server = await _listen_tcp(runner, address, sock, tls)
-            stack.callback(server.close)
-            urls += [_url(each.getsockname(), tls) for each in server.sockets]
+            if sock := listening.pop(_name(address), None):
+                await listeners.take(sock)
+            else:
+                await listeners.open(*address)
         if unix:
             sock = listening.pop(str(unix.path), None)
             if not sock:
                 sock = _bind_unix(unix)
                 stack.callback(unix.path.unlink, missing_ok=True)
-            await web.SockSite(runner, sock).start()
-            urls.append(_url(str(unix.path), None))
+            await listeners.take(sock)
         if listening:
             raise ConfigError([_unnamed(name) for name in listening])
-        yield urls
+        yield listeners.urls
+
+
+async def _speaking(app: web.Application, stack: AsyncExitStack) -> Callable[[Door], Speaker]:
+    """What answers on each connection, until *stack* is left."""
+    runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    server = cast("web.Server", runner.server)
+    server.request_handler = tracked(server.request_handler)
+    return lambda door: Speaker(door, server)
+
+
+class _Listeners:
+    """Sockets that are listened on; each connection gets a protocol of *make*, and by TCP *tls*."""
+
+    def __init__(self, make: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
+        self._make = make
+        self._tls: dict[str, Any] = {}
+        if tls:
+            self._tls = {
+                "ssl": tls,
+                "ssl_handshake_timeout": _TLS_SECONDS,
+                "ssl_shutdown_timeout": _TLS_SECONDS,
+            }
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def urls(self) -> list[str]:
+        scheme = "https" if self._tls else "http"
+        names = [sock.getsockname() for server in self._servers for sock in server.sockets]
+        return [
+            f"unix:{_name(name)}" if isinstance(name, str) else f"{scheme}://{_name(name)}"
+            for name in names
+        ]
+
+    async def open(self, host: str, port: int) -> None:
+        """Raises ``ListenError``."""
+        try:
+            await self._add(host=host, port=port, **self._tls)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise ListenError(f"server.listen: {host}:{port}: {reason}") from None
+
+    async def take(self, sock: socket.socket) -> None:
+        await self._add(sock=sock, **({} if sock.family == socket.AF_UNIX else self._tls))
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+    async def _add(self, **where: Any) -> None:
+        """asyncio takes one number for both; the queue is the kernel's, and may be changed."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self._make, backlog=_BATCH, **where)
+        for sock in server.sockets:
+            with sock.dup() as same:
+                same.listen(_QUEUE)
+        self._servers.append(server)
 
 
 def _name(address: tuple[str, int] | str) -> str:
@@ -106,26 +164,6 @@ def _unnamed(name: str) -> str:
         f"{setting}: does not name {name}, where systemd listens for tokend; name it, or change "
         "ListenStream= (systemctl edit tokend.socket)"
     )
-
-
-async def _listen_tcp(
-    runner: web.AppRunner,
-    address: tuple[str, int],
-    passed: socket.socket | None,
-    tls: ssl.SSLContext | None,
-) -> asyncio.Server:
-    """Not a site of aiohttp's, which would wait a minute for each handshake."""
-    host, port = address
-    where: dict[str, Any] = {"sock": passed} if passed else {"host": host, "port": port}
-    if tls:
-        where |= {"ssl_handshake_timeout": _TLS_SECONDS, "ssl_shutdown_timeout": _TLS_SECONDS}
-    try:
-        return await asyncio.get_running_loop().create_server(
-            cast("web.Server", runner.server), ssl=tls, backlog=_BACKLOG, **where
-        )
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenError(f"server.listen: {host}:{port}: {reason}") from None
 
 
 def _bind_unix(unix: UnixSocket) -> socket.socket:
@@ -155,8 +193,3 @@ def _refuse_if_served(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(ConnectionError):
         probe.connect(str(path))
         raise OSError("is served by another process")
-
-
-def _url(address: tuple[str, int] | str, tls: ssl.SSLContext | None) -> str:
-    scheme = "https://" if tls else "http://"
-    return f"{'unix:' if isinstance(address, str) else scheme}{_name(address)}"

@@ -34,12 +34,28 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(HTTPStatus.BAD_REQUEST, "bad_request", "mend the request"),
     ),
     (
+        errors.Malformed,
+        Problem(
+            HTTPStatus.BAD_REQUEST,
+            "malformed_request",
+            "send HTTP/1.1 as RFC 9112 has it; look at what stands between you and tokend",
+        ),
+    ),
+    (
         errors.Unauthorized,
         Problem(
             HTTPStatus.UNAUTHORIZED,
             "unauthorized",
             "send 'Authorization: Bearer <client key>' ('tokend key CLIENT' makes one), or show "
             "the certificate that [clients] names",
+        ),
+    ),
+    (
+        errors.Proxied,
+        Problem(
+            HTTPStatus.FORBIDDEN,
+            "proxied",
+            "ask tokend without a proxy, or have its operator name the proxy in server.proxies",
         ),
     ),
     (
@@ -53,6 +69,22 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (
         errors.UnknownKey,
         Problem(HTTPStatus.NOT_FOUND, "unknown_key", "GET /v1/apps lists the keys there are"),
+    ),
+    (
+        errors.TooManyPolls,
+        Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_polls",
+            "poll once for each process; server.polls_per_client says how many there may be",
+        ),
+    ),
+    (
+        errors.Crowded,
+        Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "crowded",
+            "ask again after Retry-After; server.connections says how much room there is",
+        ),
     ),
     (
         errors.RefreshLimited,
@@ -111,8 +143,22 @@ _INTERNAL = Problem(
 _HTTP_ADVICE = {
     HTTPStatus.NOT_FOUND: ("not_found", "the README lists the routes"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "see the Allow header"),
+    HTTPStatus.REQUEST_TIMEOUT: ("too_slow", "send all of a request within five seconds"),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "send no more than a token"),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "send plain application/json"),
+    HTTPStatus.EXPECTATION_FAILED: ("expectation_failed", "expect 100-continue or nothing"),
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        "head_too_large",
+        "the request line may have 8 KiB, and so may each header",
+    ),
+}
+
+# Where the next request would begin is not known, or not worth waiting for.
+_LAST = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.EXPECTATION_FAILED,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
 
 
@@ -122,9 +168,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         response = await handler(request)
     except web.HTTPException as error:
-        response = _http_problem(error)
+        response = http_problem(error)
     except errors.TokendError as error:
-        response = _problem(error)
+        response = problem(error)
     except Exception:
         log.exception("request_crashed", method=request.method, route=_route(request))
         response = _document(_INTERNAL, "tokend failed to answer", {})
@@ -132,26 +178,53 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
-def _problem(error: errors.TokendError) -> web.Response:
-    for kind, problem in PROBLEMS:
+def problem(error: errors.TokendError) -> web.Response:
+    """The document of *error*."""
+    for kind, row in PROBLEMS:
         if isinstance(error, kind):
-            return _document(problem, str(error), _extras(error))
+            response = _document(row, str(error), _extras(error))
+            return _last(response) if isinstance(error, errors.Malformed) else response
     return _document(_INTERNAL, str(error), {})
 
 
-def _http_problem(error: web.HTTPException) -> web.Response:
+def http_problem(error: web.HTTPException) -> web.Response:
+    """The document of what aiohttp refuses. What it says itself may hold what it was sent."""
     status = HTTPStatus(error.status)
     code, advice = _HTTP_ADVICE.get(status, ("http_error", "mend the request"))
     response = _document(Problem(status, code, advice), status.description or status.phrase, {})
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
+    return _last(response) if status in _LAST else response
+
+
+def _last(response: web.Response) -> web.Response:
+    """aiohttp closes without a word where it could not read which HTTP is spoken."""
+    response.force_close()
+    response.headers["Connection"] = "close"
     return response
+
+
+def raw(response: web.Response) -> bytes:
+    """As bytes, for a connection that sent no request, and ends."""
+    _last(response)
+    body = (response.text or "").encode()
+    headers = {
+        **response.headers,
+        "Cache-Control": "no-store",
+        "Content-Length": str(len(body)),
+    }
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    return f"HTTP/1.1 {response.status} {response.reason}\r\n{''.join(lines)}\r\n".encode() + body
+
+
+# These say when to come back.
+_LATER = (errors.NotReady, errors.RefreshLimited, errors.TooManyPolls, errors.Crowded)
 
 
 def _extras(error: errors.TokendError) -> dict[str, Any]:
     """Members beside the standard ones: when to come back, and what WeChat said."""
     extras: dict[str, Any] = {}
-    if isinstance(error, errors.NotReady | errors.RefreshLimited):
+    if isinstance(error, _LATER):
         extras["retry_after"] = math.ceil(error.retry_after.total_seconds())
     cause = error.cause if isinstance(error, errors.NotReady) else error
     if isinstance(cause, errors.UpstreamRefused):

@@ -19,9 +19,9 @@ from tokend.model import Permission, State
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiohttp.typedefs import Handler
-
     from tokend.api.access import Access
+    from tokend.api.polls import Polls
+    from tokend.api.screen import Screen
     from tokend.clock import Clock
     from tokend.follower import Follower
     from tokend.keeper import Keeper
@@ -61,12 +61,14 @@ def make_app(
     follower: Follower,
     configuration: Configuration,
     shaped: Sequence[Shaped],
+    screen: Screen,
+    polls: Polls,
 ) -> web.Application:
     """The API over *keepers*, by their keys (``shop/access_token``); *shaped* are WeChat's own."""
-    routes = Routes(keepers, access, clock, follower=follower, configuration=configuration)
-    app = web.Application(
-        middlewares=[problems, routes.refuse_browsers], client_max_size=wire.LONGEST_BODY
+    routes = Routes(
+        keepers, access, clock, follower=follower, configuration=configuration, polls=polls
     )
+    app = web.Application(middlewares=[problems, screen.look], client_max_size=wire.LONGEST_BODY)
     app.router.add_get("/v1/apps", routes.status)
     app.router.add_get("/v1/apps/{app}/{kind}", routes.token)
     app.router.add_post("/v1/apps/{app}/{kind}/refresh", routes.refresh)
@@ -74,7 +76,7 @@ def make_app(
     app.router.add_post("/v1/reload", routes.reload)
     app.router.add_get("/healthz", routes.healthz)
     app.router.add_get("/readyz", routes.readyz)
-    app.on_shutdown.append(routes.end_polls)
+    app.on_shutdown.append(polls.end)
     for each in shaped:
         each.add_to(app.router)
     return app
@@ -91,19 +93,14 @@ class Routes:
         *,
         follower: Follower,
         configuration: Configuration,
+        polls: Polls,
     ) -> None:
         self._keepers = keepers
         self._access = access
         self._clock = clock
         self._follower = follower
         self._configuration = configuration
-        self._polls: set[asyncio.Timeout] = set()
-        self._is_stopping = False
-
-    @web.middleware
-    async def refuse_browsers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._access.refuse_browsers(request)
-        return await handler(request)
+        self._polls = polls
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
@@ -116,7 +113,7 @@ class Routes:
         if poll is None:
             answer = await keeper.ready(_COLD_PATIENCE)
         else:
-            newer = await self._polled(keeper, *poll)
+            newer = await self._polls.newer(keeper, *poll, client)
             require(self._access.client(request), Permission.READ, keeper.key.app)
             if newer is None:
                 return web.Response(status=304, headers={"ETag": f'"{poll[0]}"'})
@@ -144,25 +141,6 @@ class Routes:
                 now=self._clock.wall(),
             )
         )
-
-    async def _polled(self, keeper: Keeper, after: int, patience: timedelta) -> Answer | None:
-        """None if nothing newer comes in time, or tokend stops meanwhile."""
-        limit = asyncio.timeout(0 if self._is_stopping else patience.total_seconds())
-        self._polls.add(limit)
-        try:
-            async with limit:
-                return await keeper.newer(after)
-        except TimeoutError:
-            return None
-        finally:
-            self._polls.discard(limit)
-
-    async def end_polls(self, _: web.Application) -> None:
-        self._is_stopping = True
-        now = asyncio.get_running_loop().time()
-        for limit in self._polls:
-            if not limit.expired():
-                limit.reschedule(now)
 
     async def refresh(self, request: web.Request) -> web.Response:
         """Report a rejected token, or force a new one."""

@@ -5,6 +5,7 @@ The names are WeChat's own where WeChat has them, so what parses its replies par
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tokend.model import Answer, Status, TokenKey
 
 LONGEST_BODY = 8 * 1024
+_BODY_SECONDS = 5
 _LONGEST_WAIT = 60
 _GENERATION_DIGITS = 18
 _SIGNING_KINDS = ("jsapi_ticket", "agent_config_ticket")
@@ -75,11 +77,20 @@ async def page(request: web.Request) -> tuple[str, str]:
     return page_url(body.get("url")), kind
 
 
+async def read_body(request: web.Request) -> bytes:
+    """All of it. Raises ``web.HTTPRequestTimeout`` where it does not come in time."""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+
+
 async def _object(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise web.HTTPUnsupportedMediaType
     try:
-        body = json.loads((await request.read()).decode())
+        body = json.loads((await read_body(request)).decode())
     except (ValueError, RecursionError, web.RequestPayloadError):
         raise BadRequest("the body is not JSON") from None
     if not isinstance(body, dict):

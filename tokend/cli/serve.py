@@ -14,7 +14,7 @@ import click
 from tokend import config, daemon, logs
 from tokend.cli.failure import Failure
 from tokend.clock import SystemClock
-from tokend.errors import ConfigError, ListenError, StoreError
+from tokend.errors import ConfigError, InstallationError, ListenError, StoreError
 from tokend.systemd import Systemd
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def run(work: Coroutine[None, None, None]) -> None:
     except ListenError as error:
         hint = "choose another one in [server], or make room for this one"
         raise Failure(str(error), hint=hint, code=os.EX_UNAVAILABLE) from None
+    except InstallationError as error:
+        raise Failure(str(error), code=os.EX_UNAVAILABLE) from None
     except StoreError as error:
         hint = "make its folder, or choose another place in store.url"
         raise Failure(str(error), hint=hint, code=os.EX_UNAVAILABLE) from None

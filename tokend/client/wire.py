@@ -30,7 +30,7 @@ _LONGEST_WORDS = 500
 _LONGEST_LIFE = 7200
 _LARGEST_GENERATION = 10**18 - 1
 
-_OK, _NOT_MODIFIED, _LIMITED = 200, 304, 429
+_OK, _NOT_MODIFIED, _TOO_MANY = 200, 304, 429
 _SERVER_ERRORS = 500
 _SOON = timedelta(seconds=1)
 
@@ -155,9 +155,9 @@ def _problem(answer: Any, key: str, status: int) -> ClientError:
     code, detail = _words(answer["code"]), _words(answer["detail"])
     advice = _words(answer.get("advice", ""))
     retry_after = timedelta(seconds=float(answer.get("retry_after", _SOON.total_seconds())))
-    if status == _LIMITED:
+    if code == "refresh_limited":
         return Limited(retry_after)
-    if status < _SERVER_ERRORS:
+    if status < _SERVER_ERRORS and status != _TOO_MANY:
         return Refused(f"{key}: {detail}", code=code, advice=advice)
     kind: type[NoToken] = Away if code == "internal_error" else NotReady
     return kind(f"{key}: {detail}", retry_after=retry_after)

@@ -19,6 +19,7 @@ from tokend.config.values import (
     Group,
     KeySha256,
     Listen,
+    Network,
     Octal,
     Pattern,
     ProxyUrl,
@@ -53,6 +54,10 @@ class ServerSettings(_Section):
     socket_mode: Octal = "0600"
     socket_group: Group = ""
     allowed_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    proxies: Annotated[tuple[Network, ...], Field(strict=False)] = ()
+    connections: Annotated[int, Field(ge=4, le=100_000)] = 1024
+    connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 256
+    polls_per_client: Annotated[int, Field(ge=1, le=100_000)] = 512
     cert_file: str = ""
     key_file: str = ""
     client_ca_file: str = ""

@@ -23,6 +23,16 @@ _LONGEST_SOCKET_PATH = 107
 _WECHAT_HOST = re.compile(r"(?:[a-z0-9-]+\.)+weixin\.qq\.com")
 
 
+def _network(text: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """An address is a network of one."""
+    try:
+        if isinstance(text, str):
+            return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text!a}: must be an address or a network, as '10.0.0.7' or '10.0.0.0/24'")
+
+
 class Address(NamedTuple):
     """Where to listen."""
 
@@ -205,6 +215,10 @@ StoreUrl: TypeAlias = Annotated[str, AfterValidator(_store_url)]
 WechatUrl: TypeAlias = Annotated[str, AfterValidator(_wechat_url)]
 Can: TypeAlias = Annotated[Permission, Field(strict=False)]
 Listen: TypeAlias = Annotated[Address, BeforeValidator(Address.parse)]
+
+Network: TypeAlias = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)
+]
 
 NOT_EMPTY = AfterValidator(_not_empty)
 WITH_ACCESS_TOKEN = AfterValidator(_with_access_token)

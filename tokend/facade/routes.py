@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tokend.api.wire import read_body
 from tokend.errors import Unauthorized
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
@@ -203,7 +204,7 @@ def _query(request: web.Request) -> dict[str, str]:
 
 async def _json(request: web.Request) -> dict[str, Any]:
     try:
-        body = json.loads((await request.read()).decode())
+        body = json.loads((await read_body(request)).decode())
     except (ValueError, RecursionError, web.RequestPayloadError):
         raise Refused(errcodes.MALFORMED, "data format error") from None
     if not isinstance(body, dict):

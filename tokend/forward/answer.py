@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
-import struct
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from tokend.api.door import reset
 from tokend.forward import headers
 from tokend.forward.call import heard
 
@@ -100,9 +99,6 @@ async def deliver(request: web.Request, reply: Reply, opening: Opening) -> web.S
 
 
 def _abort(request: web.Request) -> None:
-    """Reset the connection: part of a file must not look like the whole, in HTTP/1.0 neither."""
-    if request.transport is None:
-        return
-    sock = request.transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    request.transport.abort()
+    """Part of a file must not look like the whole."""
+    if request.transport is not None:
+        reset(request.transport)

@@ -1,0 +1,40 @@
+"""How many connections there may be, in a process that may open so many files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+ROOM = (
+    "from tokend.api.room import Room, make_room; "
+    "print(make_room(Room(tcp={tcp}, per_address=256), files_each={each}).tcp)"
+)
+
+
+@pytest.mark.parametrize(
+    ("limits", "tcp", "each", "there_are"),
+    [
+        pytest.param("-n 4096", 1024, 1, 1024, id="enough"),
+        pytest.param("-Sn 100", 1024, 1, 1024, id="the soft limit is raised"),
+        pytest.param("-n 64", 1024, 1, 25, id="few: half of them are kept for others"),
+        pytest.param("-n 64", 1024, 2, 12, id="when each needs two"),
+        pytest.param("-n 64", 10, 1, 10, id="few are wanted"),
+        pytest.param("-n 20", 1024, 1, 1, id="hardly any"),
+    ],
+)
+def test_connections_leave_some_open_files(
+    limits: str, tcp: int, each: int, there_are: int
+) -> None:
+    """In a process of its own: who has given up a limit does not get it back."""
+    program = ROOM.format(tcp=tcp, each=each)
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'ulimit {limits} && exec "$0" -c "$1"', sys.executable, program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert int(done.stdout.splitlines()[-1]) == there_are

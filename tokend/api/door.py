@@ -1,0 +1,144 @@
+"""One connection: what stands between its socket and aiohttp, and knows what it waits for.
+
+aiohttp limits neither how long the head of a request may take nor how long an answer may lie
+unread. A door passes everything on to aiohttp's protocol, and once a second it has a look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from datetime import timedelta
+from enum import Enum, auto
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+
+from tokend.api.problems import http_problem, problem, raw
+from tokend.errors import Crowded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokend.api.warden import Crowd, Warden
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    NEW = auto()  # the first byte
+    HEAD = auto()  # the rest of a request's head
+    ANSWER = auto()  # tokend; each route has limits of its own
+    IDLE = auto()  # another request
+
+
+# Looks at most.
+_LONGEST = {Phase.NEW: 5, Phase.HEAD: 5, Phase.IDLE: 75}
+_LONGEST_UNREAD = 10
+
+_TOO_SLOW = raw(http_problem(web.HTTPRequestTimeout()))
+_CROWDED = raw(
+    problem(Crowded("as many connections are open as may be", retry_after=timedelta(seconds=5)))
+)
+
+
+class Door(asyncio.Protocol):
+    """*make* gives the protocol that answers; one that is not let in needs none."""
+
+    __slots__ = (
+        "_left",
+        "_looks",
+        "_make",
+        "_protocol",
+        "_unread",
+        "_warden",
+        "crowds",
+        "phase",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, warden: Warden, make: Callable[[Door], asyncio.Protocol]) -> None:
+        self._warden = warden
+        self._make = make
+        self._protocol = asyncio.Protocol()  # which does nothing
+        self._looks = 0
+        self._left = 0
+        self._unread = 0
+        self.phase = Phase.NEW
+        self.crowds: tuple[Crowd, ...] = ()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell if it is the other end that has to do something."""
+        return self.phase is not Phase.ANSWER and not self.transport.get_write_buffer_size()
+
+    @property
+    def dispensable(self) -> tuple[bool, int]:
+        """More so than another that waits if it never asked, or else waits for longer."""
+        return self.phase is not Phase.IDLE, self._looks
+
+    def turn(self, phase: Phase) -> None:
+        """It waits for something else from now on."""
+        self.phase = phase
+        self._looks = 0
+
+    def look(self) -> None:
+        """A second has passed: end what has taken too long."""
+        if self._is_unread():
+            reset(self.transport)
+        elif self.is_waiting:
+            self._looks += 1
+            if self._looks >= _LONGEST[self.phase]:
+                self.close(_TOO_SLOW if self.phase is Phase.HEAD else b"")
+
+    def close(self, last: bytes = b"") -> None:
+        """Say *last*, and no more; what does not go at once does not go."""
+        self._warden.forget(self)
+        self.transport.write(last)
+        if self.transport.get_write_buffer_size():
+            reset(self.transport)
+        else:
+            self.transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        if not self._warden.admit(self):
+            self.close(_CROWDED)
+            return
+        self._protocol = self._make(self)
+        self._protocol.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._warden.forget(self)
+        self._protocol.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.phase is Phase.NEW or self.phase is Phase.IDLE:
+            self.turn(Phase.HEAD)
+        self._protocol.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._protocol.eof_received()
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+    def _is_unread(self) -> bool:
+        """Tell if what lies here has not become less for too long."""
+        left = self.transport.get_write_buffer_size()
+        self._unread = self._unread + 1 if 0 < self._left <= left else 0
+        self._left = left
+        return self._unread >= _LONGEST_UNREAD
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection so that part of an answer does not look like the whole, as in HTTP/1.0."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,66 @@
+"""How many connections there may be: as configured, and as the open files of the process allow."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+log = structlog.get_logger()
+
+# Open files that no connection gets: those of the store, of a call to WeChat, of a reload; and
+# what is accepted at one time, before it can be refused.
+_RESERVED = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """*tcp* connections in all, of which *per_address* from one address; *unix* are beside them."""
+
+    tcp: int
+    per_address: int
+
+    @property
+    def unix(self) -> int:
+        """The operator gets in however many come over TCP."""
+        return self.tcp // 4 or 1
+
+    @property
+    def polls(self) -> int:
+        """How many of all may wait for the next token: a quarter stays for those who ask now."""
+        return (self.tcp + self.unix) * 3 // 4
+
+
+def make_room(wanted: Room, *, files_each: int) -> Room:
+    """*wanted*, or less where the host does not allow so many open files.
+
+    Each connection takes *files_each*. The soft limit is raised as far as it takes, as servers do.
+    """
+    needed = (wanted.tcp + wanted.unix) * files_each + _RESERVED
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _less(soft, needed):
+        target = hard if _less(hard, needed) else needed
+        with suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not _less(soft, needed):
+        return wanted
+    room = _within(wanted, (soft - _RESERVED) // files_each)
+    log.warning(
+        "few_open_files",
+        limit=soft,
+        connections=room.tcp,
+        advice=f"allow {needed} open files (LimitNOFILE=, ulimit -n), or lower server.connections",
+    )
+    return room
+
+
+def _within(wanted: Room, connections: int) -> Room:
+    tcp = max(connections * 4 // 5, 1)
+    return Room(tcp=tcp, per_address=min(wanted.per_address, tcp))
+
+
+def _less(limit: int, needed: int) -> bool:
+    return limit != resource.RLIM_INFINITY and limit < needed
