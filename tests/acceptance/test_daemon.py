@@ -211,7 +211,7 @@ async def test_what_it_prints_holds_no_secret_and_no_token(
         async with session.post(REFRESH, json={"rejected": "canary-token"}) as response:
             refused = await response.text()
         async with session.get(TOKEN, headers={"Authorization": "canary-token" * 999}) as response:
-            assert response.status == 400
+            assert response.status == 431
         tokend.send(signal.SIGTERM)
         await tokend.ended()
 

@@ -86,6 +86,8 @@ async def test_a_host_is_an_address_or_a_name_of_tokends(
         pytest.param(request(HOST, "Host: evil.example"), 400, id="two Hosts"),
         pytest.param(request(), 400, id="none"),
         pytest.param(request(version="1.0"), 200, id="none, before there was one"),
+        pytest.param(request(HOST, version="2.0"), 400, id="HTTP/2.0"),
+        pytest.param(request(HOST, version="0.9"), 400, id="HTTP/0.9"),
         pytest.param(request(HOST, target="http://localhost/"), 400, id="a URL"),
         pytest.param(request(HOST, target="http://evil@localhost/"), 400, id="a URL with a user"),
         pytest.param(request(HOST, "Origin: null"), 403, id="a page from nowhere"),
