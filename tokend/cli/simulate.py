@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from aiohttp import web
 
-from tokend import logs
+from tokend import logs, uncaught
 from tokend.cli.failure import Failure
 from tokend.clock import Clock, SystemClock
 from tokend.simulator.account import Account
@@ -58,7 +58,7 @@ def simulate(port: int, token_length: int, speed: float) -> None:
     misbehave.
     """
     logs.configure("warning")
-    asyncio.run(_simulate(port, token_length, speed))
+    uncaught.run(_simulate(port, token_length, speed))
 
 
 async def _simulate(port: int, token_length: int, speed: float) -> None:
