@@ -31,6 +31,11 @@ def told() -> Iterator[None]:
 
 
 def said(error: Exception) -> str:
-    """The message of an exception of redis-py, in one piece that can be shown."""
+    """The message of an exception of redis-py, in one piece that can be shown.
+
+    While it connects, redis-py takes any exception for the message of one of its own.
+    """
+    if any(isinstance(each, BaseException) for each in error.args):
+        return f"{type(error).__name__}: {type(error.args[0]).__name__}"
     text = str(error).partition(_ARGUMENTS)[0][:_LONGEST]
     return text or type(error).__name__
