@@ -1,8 +1,8 @@
 """A pytest plugin: no secret and no token may be seen where it does not belong, in any test.
 
 What may not be seen: whatever begins with ``canary``, the simulator's secrets, everything a
-simulator has issued, client keys. Where it is looked for, after each test: what it printed and
-logged, what the processes of tokend printed and have in ``/proc``, and what a session got that was
+simulator has issued, client keys. Where it is looked for, after each test: what it
+printed, what the processes of tokend printed and have in ``/proc``, and what a session got that was
 refused. Tests that make secrets call ``release``, those that see something new ``look_at``.
 """
 
@@ -87,8 +87,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report: pytest.TestReport = yield
     if report.when != "teardown":
         return report
-    for name, text in report.sections:
-        look_at(name, text)
+    look_at("stdout", report.capstdout)
+    look_at("stderr", report.capstderr)
     if hits := found():
         report.outcome = "failed"
         report.longrepr = "\n".join([f"{item.nodeid} has shown a secret:", *hits])

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parents[1]
 PLANTED = {
     "it prints a secret": "print('canary-secret')",
     "it prints a token": "print('token=92_' + 'x' * 133)",
-    "it logs the simulator's secret": "logging.getLogger().error(simulate.APP_SECRET)",
+    "it complains of the simulator's secret": "print(simulate.APP_SECRET, file=sys.stderr)",
     "a process prints one": "await ran(f'print({simulate.APP_SECRET!r})')",
     "a process prints what a simulator issued": (
         "canaries.release('issued-ticket'); await ran('print(\"issued-\" \"ticket\")')"
@@ -34,7 +34,6 @@ CLEAN = {
 }
 
 _FILE = """
-import logging
 import sys
 import aiohttp
 from kit import canaries

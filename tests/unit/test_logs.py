@@ -87,11 +87,14 @@ def test_what_tokend_itself_raises_keeps_its_message() -> None:
 
 
 def test_a_recursion_does_not_fill_the_log() -> None:
-    def recur() -> None:
-        recur()
+    def there() -> None:
+        back()
+
+    def back() -> None:
+        there()
 
     with pytest.raises(RecursionError) as caught:
-        recur()
+        there()
 
     assert len(traces.shown(caught.value)) < 10_000
 
