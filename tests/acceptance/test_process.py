@@ -276,6 +276,18 @@ async def test_without_a_log_it_starts_serves_refreshes_and_ends(
     assert code == 0
 
 
+def test_nothing_else_gets_the_number_of_a_closed_stderr(tmp_path: Path) -> None:
+    """What is written there would go into a socket, or a database."""
+    code = (
+        "import os, sys; from tokend import process; [os.close(fd) for fd in (0, 1, 2)];"
+        "process.fill_standard_streams(); open(sys.argv[1], 'w'); os.write(2, b'lost')"
+    )
+
+    subprocess.run([sys.executable, "-c", code, tmp_path / "database"], check=True)
+
+    assert (tmp_path / "database").read_text() == ""
+
+
 async def test_a_reader_that_comes_back_reads_on(configured: Configured, folder: Path) -> None:
     there, here = os.pipe()
     fcntl.fcntl(here, fcntl.F_SETPIPE_SZ, 4096)
