@@ -18,7 +18,7 @@ python=${PYTHON:-python3}
 here=$(dirname "$0")
 
 "$python" -m venv /opt/tokend
-/opt/tokend/bin/pip install --quiet "$1"
+/opt/tokend/bin/pip install --quiet --require-hashes --only-binary :all: -r "$here/requirements.lock"
 /opt/tokend/bin/pip install --quiet --no-deps --force-reinstall "$1"
 ln -sf /opt/tokend/bin/tokend /usr/local/bin/tokend
 

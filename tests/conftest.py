@@ -10,6 +10,8 @@ import pytest
 from kit.clock import ManualClock
 from kit.redis_server import redis_server
 
+pytest_plugins = ["kit.canaries"]
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -20,7 +20,8 @@ Read it in this order:
    ``forward``: other calls to WeChat, passed on
 9. ``daemon``     how these become one process, read from top to bottom; ``fleet``: the keepers of
    all apps, ``reload``: a new configuration, ``systemd``: the service manager, ``summary``: the
-   line it shows
+   line it shows; ``process``: what it keeps from others on the host; ``logs``, ``outlet``,
+   ``traces``, ``uncaught``: what is told, and what never is
 10. ``checkup``   what is looked at before all that, and what to do about it
 11. ``cli``       what operators type
 

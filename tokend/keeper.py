@@ -254,15 +254,16 @@ class Keeper:
 
     async def _fly(self, purpose: Purpose, work: Work) -> Outcome:
         """Never raises: its task is awaited by nobody, or by many."""
+        refresher = self._refresher
         try:
             token = await work()
         except TokendError as error:
-            self._failed(purpose, error)
+            self._failed(purpose, error, refresher)
             return error
         except Exception:
             log.exception("refresh_crashed", key=str(self.key))
             crash = TokendError(f"{self.key}: the refresh crashed; the log has the traceback")
-            self._failed(purpose, crash)
+            self._failed(purpose, crash, refresher)
             return crash
         else:
             self._kept.adopt(token, asked=purpose is not Purpose.RESTORE)
@@ -283,9 +284,14 @@ class Keeper:
         kept = self._kept.token
         return kept is None or kept.generation == token.generation
 
-    def _failed(self, purpose: Purpose, error: TokendError) -> None:
+    def _failed(self, purpose: Purpose, error: TokendError, refresher: Refresher) -> None:
+        """What went wrong by an old configuration, such as the old AppSecret, is not held against
+        the new one.
+        """
         now = self._clock.now()
         self._plan.failed(purpose, error, self._kept.token, now)
+        if refresher is not self._refresher:
+            self._plan.forgive(now)
         if isinstance(error, LeaseBusy | RefreshLimited) or purpose is Purpose.RESTORE:
             return
         log.warning(

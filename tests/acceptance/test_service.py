@@ -214,6 +214,7 @@ def test_the_process_is_nobody_and_shows_no_secret(service: Service) -> None:
     assert "CapEff:\t0000000000000000" in ids
     assert "NoNewPrivs:\t1" in ids
     assert "appsecret_shop" not in open_to_all
+    assert service.said("open_to_others") == []
     for place in (open_to_all, status, journal):
         assert APP_SECRET not in place
         assert token not in place

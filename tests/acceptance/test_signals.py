@@ -76,9 +76,9 @@ async def test_a_new_secret_is_tried_at_once(configured: Configured) -> None:
         await tokend.said(re.compile("errcode 40(001|125)"))
         refused, _ = await token(session)
         secret.write_text(APP_SECRET)
+        started = time.monotonic()
         tokend.send(signal.SIGHUP)
         await until(RELOADED, tokend)
-        started = time.monotonic()
         while (await token(session))[0] != 200:
             assert time.monotonic() - started < 3
             await asyncio.sleep(0.02)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from kit.clock import settle
+from kit.logged import logging_to
 from kit.scene import APPID, KEY, Scene
 
 from tokend.api.access import Access
@@ -615,8 +616,9 @@ async def test_alive_means_that_the_process_answers(make: Make) -> None:
 
 
 async def test_a_bug_in_a_handler_is_an_internal_error_that_tells_nothing(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """The log says where it is, and no more."""
     api = await make()
     await api.begin()
 
@@ -624,7 +626,12 @@ async def test_a_bug_in_a_handler_is_an_internal_error_that_tells_nothing(
         raise RuntimeError("canary")
 
     monkeypatch.setattr(type(api.keeper), "current", lambda _: fail())
-    response = await api.call("GET", TOKEN)
+    with (tmp_path / "log").open("w") as stream, logging_to(stream):
+        response = await api.call("GET", TOKEN)
 
     assert await problem(response) == (500, "internal_error")
+    told = (tmp_path / "log").read_text()
+    assert "request_crashed" in told
+    assert "RuntimeError" in told
+    assert "RuntimeError: canary" not in told
     assert "canary" not in await response.text()

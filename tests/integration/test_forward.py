@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from kit.forwarding import KEY, Account, forwarding
+from kit.forwarding import KEY, OLD, Account, forwarding
 from kit.process import SERVING, running
 from kit.upstream import CLOSE, http, length, request, scripted, upstream
 from multidict import CIMultiDict
@@ -29,7 +29,7 @@ from tokend.wechat.relay import open_relay
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-OLD, NEW = "92_token-canary-old", "92_token-canary-new"
+NEW = "92_token-canary-new"
 OK = {"errcode": 0, "errmsg": "ok"}
 GOOD = http(json.dumps(OK).encode(), headers="Content-Type: application/json\r\n")
 MB = 1024 * 1024
@@ -920,7 +920,7 @@ async def test_a_hundred_megabytes_pass_in_flat_memory(way: str) -> None:
 @asynccontextmanager
 async def alone(wechat: str) -> AsyncIterator[tuple[int, aiohttp.ClientSession]]:
     """Forwarding in a process of its own."""
-    program = (sys.executable, "-m", "kit.forwarding", wechat, OLD)
+    program = (sys.executable, "-m", "kit.forwarding", wechat)
     tests = {"PYTHONPATH": str(Path(__file__).parents[1])}
     async with running(program=program, env=tests) as process:
         url = (await process.said(SERVING))[1]

@@ -22,12 +22,16 @@ from kit.redis_topologies import (
     watched_redis,
 )
 from kit.tls import make_certificates, tls_before
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from tokend.clock import SystemClock
 from tokend.errors import LeaseBusy, StoreError
 from tokend.model import Issued, Secret, Token, TokenKey
+from tokend.store.connection import connected
 from tokend.store.login import Login
 from tokend.store.redis import open_redis
+from tokend.store.trouble import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -336,3 +340,19 @@ async def test_a_slot_that_moved_to_another_node_is_followed(clustered: Place) -
 def owns(node: Node, slot: object) -> bool:
     port = next(where[2][1] for where in node.ask("CLUSTER SLOTS") if where[0] <= slot <= where[1])
     return port == node.port
+
+
+async def test_a_server_that_repeats_what_it_was_given_is_not_quoted(redis_socket: Path) -> None:
+    """Some lack AUTH, and then the password would be in the message."""
+    async with connected(f"unix://{redis_socket}") as client:
+        with pytest.raises(RedisError) as caught:
+            await client.execute_command("AUTHENTICATE", "canary-password")
+
+    assert "canary-password" in str(caught.value)
+    assert re.fullmatch("unknown command .AUTHENTICATE.", said(caught.value))
+
+
+def test_what_redis_py_takes_for_a_message_is_not_quoted_either() -> None:
+    """While it connects, that is any exception."""
+    assert said(RedisConnectionError(ValueError("canary"))) == "ConnectionError: ValueError"
+    assert said(RedisConnectionError("Error 111 connecting")) == "Error 111 connecting"

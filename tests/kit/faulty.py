@@ -8,7 +8,6 @@ FILE.struck: of several processes only the first to get there is struck.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import signal
 import sys
@@ -16,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokend import config, daemon, logs
+from tokend import config, daemon, logs, uncaught
 from tokend.clock import SystemClock
 
 POINTS = (
@@ -109,7 +108,7 @@ def main() -> None:
     settings = config.load(given.config, environ=os.environ)
     logs.configure(settings.log.level)
     failpoint = Failpoint(given.at, signal.Signals[given.do], given.trap)
-    asyncio.run(daemon.serve(settings, SystemClock(), edges=edges(failpoint)))
+    uncaught.run(daemon.serve(settings, SystemClock(), edges=edges(failpoint)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Forwarding over real HTTP, without the rest of tokend.
 
-``python -m kit.forwarding UPSTREAM TOKEN`` serves it in a process of its own until SIGTERM, and
+``python -m kit.forwarding UPSTREAM`` serves it in a process of its own until SIGTERM, and
 says where: ``{"urls": ["http://127.0.0.1:4711"]}``.
 """
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 KEY = "client-canary-key"
+OLD = "92_token-canary-old"
 ALLOWED = ("/cgi-bin/", "/CGI-bin/", "/wxa/", "/sns/")
 
 
@@ -81,10 +82,10 @@ async def forwarding(account: Account, *, idle: float = 30, proxy: str = "") -> 
             yield urls[0]
 
 
-async def main(upstream: str, token: str) -> None:
+async def main(upstream: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with forwarding(Account(upstream, [token])) as url:
+    async with forwarding(Account(upstream, [OLD])) as url:
         sys.stdout.write(json.dumps({"urls": [url]}) + "\n")
         sys.stdout.flush()
         await stop.wait()

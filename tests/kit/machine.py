@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -27,8 +28,6 @@ PROJECT = Path(__file__).parents[2]
 _CACHE = PROJECT / ".cache" / "machine"
 _SUITE = os.environ.get("TOKEND_TEST_DEBIAN", "bookworm")
 _PYTHON = {"bookworm": "3.11", "trixie": "3.13"}[_SUITE]
-# pip judges conditions by the Python that runs it: what redis needs before 3.11.3 is named here.
-_CONDITIONAL = ["async-timeout>=4.0.3"]
 _PACKAGES = "systemd,systemd-sysv,libnss-systemd,python3,python3-venv"
 _BOOT_SECONDS = 60
 
@@ -150,11 +149,21 @@ def _debootstrap(folder: Path) -> None:
 
 
 def _wheels() -> Path:
+    """What the lock file names, and what it takes to build tokend's own."""
+    locked = (PROJECT / "systemd" / "requirements.lock").read_text()
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
-    wanted += _CONDITIONAL
-    name = f"wheels-{_PYTHON}-{_short_hash(*wanted)}"
-    return _made_once(name, lambda folder: _download(wanted, folder))
+    needed = project["build-system"]["requires"]
+    name = f"wheels-{_PYTHON}-{_short_hash(locked, *needed)}"
+
+    def make(folder: Path) -> None:
+        # pip would judge conditions by the Python that runs it, and not by the machine's.
+        path = folder / "requirements"
+        path.write_text(re.sub(r" ; python_full_version < '3.11.3'", "", locked))
+        _download(["--require-hashes", "--no-deps", "-r", str(path)], folder)
+        path.unlink()
+        _download(needed, folder)
+
+    return _made_once(name, make)
 
 
 def _download(wanted: list[str], folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from kit import canaries
 from tokend.cli.simulate import APPID
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 TOKEND = str(Path(sys.executable).with_name("tokend"))
 START_SECONDS = 20.0
+
+# What shows its secrets to whoever starts it, and what is asked for them.
+_SHOWS_SECRETS = {"simulate", "demo"}
+_GIVES_SECRETS = {"get", "refresh", "key"}
 
 _SIMULATED = re.compile(r"WeChat is simulated at (\S+),")
 SERVING = re.compile(r'"urls": \["(https?://[^"]+)"')
@@ -73,15 +78,19 @@ async def running(
         env={**os.environ, **(env or {})},
     )
     assert process.stdout
+    canaries.look_at_process(process.pid)
     tokend = Running(process)
     follower = asyncio.create_task(tokend.follow(process.stdout))
     try:
         yield tokend
     finally:
         if process.returncode is None:
+            canaries.look_at_process(process.pid)
             process.kill()
         await process.wait()
         await follower
+        if not set(arguments[:1]) & _SHOWS_SECRETS:
+            canaries.look_at(f"what {arguments[:1]} printed", "".join(tokend.lines))
 
 
 @asynccontextmanager
@@ -90,7 +99,19 @@ async def simulator(*arguments: str) -> AsyncIterator[Simulator]:
     async with running("simulate", "--port", "0", *arguments) as process:
         url = (await process.said(_SIMULATED))[1]
         async with aiohttp.ClientSession(url) as session:
-            yield Simulator(url, session)
+            try:
+                yield Simulator(url, session)
+            finally:
+                canaries.release(*await _issued(session))
+
+
+async def _issued(session: aiohttp.ClientSession) -> list[str]:
+    """Nothing, if the test has ended it."""
+    try:
+        async with session.get("/simulator/issued") as response:
+            return await response.json()
+    except aiohttp.ClientError:
+        return []
 
 
 @dataclass
@@ -151,7 +172,11 @@ async def serving(
     )
     async with process as tokend:
         url = (await tokend.said(SERVING))[1]
-        async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
+        async with aiohttp.ClientSession(
+            url,
+            connector=aiohttp.TCPConnector(limit=0),
+            middlewares=[canaries.look_at_refusals],
+        ) as session:
             yield tokend, session
 
 
@@ -168,4 +193,7 @@ async def one_shot(*arguments: str, env: dict[str, str] | None = None) -> tuple[
     async with asyncio.timeout(START_SECONDS):
         out, err = await process.communicate()
     assert process.returncode is not None
+    canaries.look_at(f"stderr of {arguments[:1]}", err.decode())
+    if not set(arguments[:1]) & _GIVES_SECRETS:
+        canaries.look_at(f"stdout of {arguments[:1]}", out.decode())
     return process.returncode, out.decode(), err.decode()

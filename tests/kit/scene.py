@@ -150,10 +150,10 @@ class Scene:
         schedule.plan(keeper)
         return keeper, schedule
 
-    def refresher(self, store: LocalStore) -> Refresher:
+    def refresher(self, store: LocalStore, app: App = APP) -> Refresher:
         return Refresher(
             KEY,
-            token_source(recipes.ACCESS_TOKENS[self.method], APP, self.wechat),
+            token_source(recipes.ACCESS_TOKENS[self.method], app, self.wechat),
             store,
             terms=self.terms,
             breakers=[Breaker("shop", APP_LIMITS, self.clock)],

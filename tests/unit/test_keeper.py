@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kit.clock import settle
-from kit.scene import APPID, Scene, started
+from kit.scene import APP, APPID, Scene, started
 
 from tokend.errors import (
     NotReady,
@@ -21,6 +22,7 @@ from tokend.errors import (
     UpstreamUnreachable,
 )
 from tokend.model import Secret, State
+from tokend.policy import PACES
 from tokend.store.local import LocalStore
 from tokend.terms import Terms
 
@@ -237,6 +239,25 @@ async def test_a_refused_secret_is_not_tried_in_a_hurry(stable: Scene) -> None:
 
     assert keeper.status().state is State.MISSING
     assert 40 <= stable.calls() <= 60
+
+
+async def test_a_refusal_of_the_old_secret_is_not_held_against_the_new_one(scene: Scene) -> None:
+    """Also where it comes when the new one is there already."""
+    keeper, schedule = scene.node()
+    scene.wechat.hold()
+    await schedule.look()
+    await settle()
+    scene.account.secret = "canary-new-secret"
+    app = replace(APP, secret=Secret(scene.account.secret))
+    store = LocalStore(scene.table, scene.clock)
+    pace = PACES[scene.method](timedelta(seconds=300), scene.terms)
+
+    keeper.reconfigure(scene.refresher(store, app), pace)
+    scene.wechat.let_go()
+    await live(scene, schedule, 1)
+
+    assert scene.is_valid(keeper)
+    assert scene.calls() == 2
 
 
 async def test_a_used_up_quota_is_looked_at_every_15_minutes_once_nothing_is_left(

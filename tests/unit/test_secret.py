@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
-import logging
 import pickle
 
 import pytest
-import structlog
 
-from tokend import logs
 from tokend.model import App, Secret
 
 CANARY = "canary-secret-value"
@@ -53,42 +49,3 @@ def test_secrets_are_equal_by_value() -> None:
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
-def test_a_logged_secret_and_a_traceback_show_nothing(stream: io.StringIO) -> None:
-    """Tracebacks come without local variables, which would hold what was revealed."""
-    logs.configure("debug", stream=stream)
-
-    def fail(secret: Secret) -> None:
-        revealed = secret.reveal()
-        raise ValueError(f"{len(revealed)} characters")
-
-    try:
-        fail(Secret(CANARY))
-    except ValueError:
-        structlog.get_logger().exception("failed", token=Secret(CANARY), deep=[Secret(CANARY)])
-        logging.getLogger("library").exception("failed with %s", Secret(CANARY))
-
-    shown = stream.getvalue()
-    assert CANARY not in shown
-    assert shown.count("19 characters") >= 2
-    assert Secret(CANARY).fingerprint in shown
-
-
-def test_logs_on_a_pipe_are_json_a_line_each() -> None:
-    stream = io.StringIO()
-    logs.configure("info", stream=stream)
-
-    structlog.get_logger().info("token_refreshed", key="shop/access_token", advice=None)
-    structlog.get_logger().debug("not at this level")
-
-    (line,) = stream.getvalue().splitlines()
-    event = json.loads(line)
-    assert event.pop("timestamp").endswith("Z")
-    assert event == {"event": "token_refreshed", "key": "shop/access_token", "level": "info"}

@@ -56,6 +56,7 @@ def tokend() -> None:
 
 def main() -> int:
     """Run the command in ``sys.argv``; the exit code."""
+    sys.excepthook = _tell_crash
     try:
         code = tokend.main(prog_name="tokend", standalone_mode=False)
     except click.UsageError as error:
@@ -70,6 +71,13 @@ def main() -> int:
         sys.stdout = None
         return os.EX_OK
     return code if isinstance(code, int) else os.EX_OK
+
+
+def _tell_crash(_: type[BaseException], error: BaseException, *_rest: object) -> None:
+    """A bug, told without the values that went into it."""
+    from tokend.traces import shown  # noqa: PLC0415, of use to crashes alone
+
+    click.echo(shown(error), err=True)
 
 
 def _usage(error: click.UsageError) -> str:

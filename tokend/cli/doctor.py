@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from tokend import logs, uncaught
 from tokend.checkup.round import examine
 from tokend.cli.serve import load
 from tokend.clock import SystemClock
@@ -28,7 +28,8 @@ def doctor(path: Path, *, as_json: bool) -> int:
     account of method stable_token, which changes nothing; other accounts are not asked. The exit
     code is 1 if anything is bad.
     """
-    findings = asyncio.run(examine(path, load(path), SystemClock()))
+    logs.configure("error")
+    findings = uncaught.run(examine(path, load(path), SystemClock()))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
 import os
 from functools import partial
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
-from tokend import config, daemon, logs
+from tokend import config, daemon, logs, process, uncaught
 from tokend.cli.failure import Failure
 from tokend.clock import SystemClock
 from tokend.errors import ConfigError, InstallationError, ListenError, StoreError
@@ -20,6 +20,9 @@ from tokend.systemd import Systemd
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
+log = structlog.get_logger()
+
+_STDERR = 2
 _path = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
 
 
@@ -27,11 +30,17 @@ _path = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path)
 @_path
 def serve(path: Path) -> None:
     """Run tokend with the configuration file CONFIG, until it is ended; SIGHUP reads it again."""
-    faulthandler.enable()  # says where it hung, should the watchdog of systemd end it
+    process.fill_standard_streams()
+    faulthandler.enable(_STDERR)  # says where it hung, should the watchdog of systemd end it
+    still_open = process.close_to_others()
     systemd = _systemd()
     try:
-        settings = load(path)
+        settings = _read(path)
         logs.configure(settings.log.level)
+        for warning in settings.warnings:
+            log.warning("configuration_doubtful", warning=warning)
+        for trouble in still_open:
+            log.warning("open_to_others", trouble=trouble)
         read = partial(config.load, path, environ=os.environ)
         run(daemon.serve(settings, SystemClock(), read=read, systemd=systemd))
     except Failure as failure:
@@ -61,19 +70,23 @@ def _number(things: Mapping[str, object], name: str) -> str:
 
 def load(path: Path) -> config.Config:
     """The configuration, its warnings told."""
-    try:
-        settings = config.load(path, environ=os.environ)
-    except ConfigError as error:
-        raise Failure(str(error), code=os.EX_CONFIG) from None
+    settings = _read(path)
     for warning in settings.warnings:
         click.echo(f"tokend: warning: {warning}", err=True)
     return settings
 
 
+def _read(path: Path) -> config.Config:
+    try:
+        return config.load(path, environ=os.environ)
+    except ConfigError as error:
+        raise Failure(str(error), code=os.EX_CONFIG) from None
+
+
 def run(work: Coroutine[None, None, None]) -> None:
     """Serve, and tell in one line why it could not begin."""
     try:
-        asyncio.run(work)
+        uncaught.run(work)
     except ConfigError as error:
         raise Failure(str(error), code=os.EX_CONFIG) from None
     except ListenError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from aiohttp import web
 
-from tokend import logs
+from tokend import logs, uncaught
 from tokend.cli.failure import Failure
 from tokend.clock import Clock, SystemClock
 from tokend.simulator.account import Account
@@ -57,7 +57,7 @@ def simulate(port: int, fd: int | None, token_length: int, speed: float) -> None
     misbehave.
     """
     logs.configure("warning")
-    asyncio.run(_simulate(port, fd, token_length, speed))
+    uncaught.run(_simulate(port, fd, token_length, speed))
 
 
 async def _simulate(port: int, fd: int | None, token_length: int, speed: float) -> None:

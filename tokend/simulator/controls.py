@@ -30,6 +30,7 @@ class Controls:
         return [
             web.get("/simulator/ledger", self.ledger),
             web.get("/simulator/valid", self.valid),
+            web.get("/simulator/issued", self.issued),
             web.post("/simulator/weather", self.set_weather),
             web.post("/simulator/rotate", self.rotate),
         ]
@@ -53,6 +54,10 @@ class Controls:
         """``?token=``: whether WeChat would accept it now."""
         token = request.query.get("token", "")
         return web.json_response({"valid": self._world.is_valid(token, self._clock.now())})
+
+    async def issued(self, _: web.Request) -> web.Response:
+        """Every token and ticket there ever was."""
+        return web.json_response(list(self._world.all_issued()))
 
     async def set_weather(self, request: web.Request) -> web.Response:
         """``[fault, …]`` are to come; ``{"standing": fault or null}`` stays. All or nothing."""

@@ -12,7 +12,7 @@ from tokend.simulator.official import Official
 from tokend.simulator.wecom import WeCom
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from random import Random
 
@@ -158,6 +158,10 @@ class World:
         *kind* is the endpoint of access_tokens, and the type of tickets.
         """
         return self.accounts[appid].pools()[kind].issued()
+
+    def all_issued(self) -> Iterator[str]:
+        """Every token and ticket that anybody ever got."""
+        return (credential.value for pool in self._pools() for credential in pool.issued())
 
     def _pools(self) -> Iterable[Pool]:
         for account in self.accounts.values():

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from tokend.store.login import ANONYMOUS
 from tokend.store.redis_url import RedisUrl
+from tokend.store.trouble import said
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,7 +118,7 @@ class _Sentinel(Redis):
         try:
             return await super().sentinel_masters()
         except RedisError as error:
-            self._trouble = str(error)
+            self._trouble = said(error)
             raise
 
     def __repr__(self) -> str:

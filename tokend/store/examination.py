@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from tokend.findings import Finding, Verdict
+from tokend.store.trouble import said
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -115,7 +116,7 @@ class Examination:
             try:
                 await self.client.execute_command(*words)
             except NoPermissionError as error:
-                yield str(error)
+                yield said(error)
             except ResponseError:
                 pass
         keys = {scratch + part for parts, _ in _TRIALS.values() for part in parts}
@@ -123,7 +124,7 @@ class Examination:
             for name, (parts, arguments) in _TRIALS.items():
                 await self.scripts[name](keys=[scratch + part for part in parts], args=arguments)
         except NoPermissionError as error:
-            yield str(error)
+            yield said(error)
         except ResponseError as error:
             if "can't run this command" not in str(error):
                 raise
@@ -136,7 +137,7 @@ class Examination:
             async with client.pubsub() as subscription:
                 await subscription.subscribe("tokend:scratch")
         except NoPermissionError as error:
-            return _warning(f"nodes do not wake each other: {error}", _GRANT)
+            return _warning(f"nodes do not wake each other: {said(error)}", _GRANT)
         return _ok("nodes wake each other")
 
     async def _mirror(self) -> AsyncIterator[Finding]:

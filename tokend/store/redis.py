@@ -6,7 +6,7 @@ send twice.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
@@ -14,10 +14,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisError
 
-from tokend.errors import LeaseBusy, StoreError
+from tokend.errors import LeaseBusy
 from tokend.model import Changes, Lease, Secret, Token
+from tokend.store import trouble
 from tokend.store.connection import connected
 from tokend.store.examination import Examination
 from tokend.store.login import ANONYMOUS
@@ -27,7 +28,7 @@ from tokend.store.wakeup import listening
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable
 
     from tokend.allowance import Allowance
     from tokend.clock import Clock
@@ -73,7 +74,7 @@ class RedisStore:
         self._scripts = {name: client.register_script(_source(name)) for name in SCRIPTS}
 
     async def load(self, key: TokenKey) -> Token | None:
-        with _told():
+        with trouble.told():
             kept = await self._scripts["load"](keys=_names(key, "token", "lease"))
             if kept == ["unreadable"]:
                 log.error("record_unreadable", record=key.record)
@@ -83,7 +84,7 @@ class RedisStore:
     async def acquire(
         self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
     ) -> Lease:
-        with _told():
+        with trouble.told():
             fence, swept = await self._scripts["acquire"](
                 keys=_names(key, "token", "lease", "fence", "unreadable"),
                 args=[
@@ -106,7 +107,7 @@ class RedisStore:
     async def save(self, lease: Lease, token: Token) -> Token | None:
         remaining = self._clock.to_wall(token.expires_at) - self._clock.wall()
         copies = self._mirror.copies(lease.key, token.value)
-        with _told():
+        with trouble.told():
             kept, generation, suspect, *troubles = await self._scripts["save"](
                 keys=_names(lease.key, "token", "lease"),
                 args=[
@@ -133,22 +134,22 @@ class RedisStore:
 
     def _tell_unmirrored(self, names: Iterable[str], troubles: list[str]) -> None:
         """Once, until it has been written again."""
-        for name, trouble in zip(names, troubles, strict=False):
-            if not trouble:
+        for name, refusal in zip(names, troubles, strict=False):
+            if not refusal:
                 self._unmirrored.discard(name)
             elif name not in self._unmirrored:
                 self._unmirrored.add(name)
-                log.warning("mirror_not_written", mirror=name, error=trouble[:200])
+                log.warning("mirror_not_written", mirror=name, error=refusal[:200])
 
     async def release(self, lease: Lease, *, hold: timedelta = timedelta(0)) -> None:
-        with _told():
+        with trouble.told():
             await self._scripts["release"](
                 keys=_names(lease.key, "token", "lease"),
                 args=[lease.owner, lease.fence, hold // _MILLISECOND],
             )
 
     async def spend(self, key: TokenKey, allowance: Allowance) -> timedelta:
-        with _told():
+        with trouble.told():
             wait = await self._scripts["spend"](
                 keys=_names(key, "budget"),
                 args=[allowance.pause // _MICROSECOND, allowance.daily],
@@ -156,14 +157,14 @@ class RedisStore:
             return int(wait) * _MICROSECOND
 
     async def refund(self, key: TokenKey) -> None:
-        with _told():
+        with trouble.told():
             await self._scripts["refund"](keys=_names(key, "budget"))
 
     async def changes(self, since: int) -> Changes:
         """Each change is told once, however often the look back meets it. What was told last is
         always met; where it is missing, the server has lost it, whatever came since.
         """
-        with _told():
+        with trouble.told():
             rows = await self._redis.zrangebyscore(
                 _CHANGES, max(0, since - _LOOK_BACK), "+inf", withscores=True
             )
@@ -185,7 +186,7 @@ class RedisStore:
 
     async def examine(self, keys: Iterable[TokenKey]) -> list[Finding]:
         """Whether this Redis can be used, and trusted. Raises ``StoreError`` if it is away."""
-        with _told():
+        with trouble.told():
             examination = Examination(
                 client=self._redis,
                 scripts=self._scripts,
@@ -214,14 +215,3 @@ def _source(script: str) -> str:
 def _names(key: TokenKey, *parts: str) -> list[str]:
     """With a hash tag, so that a cluster keeps the parts of one key together."""
     return [f"tokend:{{{key.record}}}:{part}" for part in parts]
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Say what Redis said; of a record that tokend did not write, never the content."""
-    try:
-        yield
-    except (RedisError, RedisClusterException) as error:  # the latter is not one of the former
-        raise StoreError(f"redis: {str(error)[:200] or type(error).__name__}") from None
-    except (ValueError, TypeError):
-        raise StoreError("redis: a record that tokend did not write") from None

@@ -10,6 +10,7 @@ import structlog
 from redis.asyncio import Redis
 
 from tokend import tasks
+from tokend.store.trouble import said
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,6 +51,6 @@ async def _listen(client: Redis, channel: str, event: asyncio.Event) -> None:
                     event.set()
         except Exception as error:  # noqa: BLE001, whatever somebody sends there
             if not told:
-                log.info("wake_ups_away", error=str(error)[:200])
+                log.info("wake_ups_away", error=said(error))
             told = True
         await asyncio.sleep(_PAUSE_SECONDS)

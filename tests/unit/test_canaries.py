@@ -1,0 +1,85 @@
+"""The search for secrets that goes with every test finds what is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+PLANTED = {
+    "it prints a secret": "print('canary-secret')",
+    "it prints a token": "print('token=92_' + 'x' * 133)",
+    "it complains of the simulator's secret": "print(simulate.APP_SECRET, file=sys.stderr)",
+    "a process prints one": "await ran(f'print({simulate.APP_SECRET!r})')",
+    "a process prints what a simulator issued": (
+        "canaries.release('issued-ticket'); await ran('print(\"issued-\" \"ticket\")')"
+    ),
+    "a process has one in its command line": "await ran('import sys', simulate.APP_SECRET)",
+    "a process has one in its environment": (
+        "await ran('import sys; input()', env={'SECRET': simulate.APP_SECRET})"
+    ),
+    "a refusal holds one": 'await asked(401, b\'{"detail": "canary-secret"}\')',
+    "an errcode comes with one": 'await asked(200, b\'{"errcode": 1, "t": "canary-secret"}\')',
+}
+CLEAN = {
+    "it prints a word": "print('92_ is how they begin')",
+    "a process prints a word": "await ran('print(1)')",
+    "somebody gets what is his": 'await asked(200, b\'{"access_token": "canary-token"}\')',
+}
+
+_FILE = """
+import sys
+import aiohttp
+from kit import canaries
+from kit.process import running
+from kit.upstream import http, upstream
+from tokend.cli import simulate
+
+async def ran(code, *arguments, env=None):
+    program = (sys.executable, "-c", code, *arguments)
+    async with running(program=program, env=env) as process:
+        if "input" not in code:
+            await process.ended()
+
+async def asked(status, body):
+    answer = http(body, status=f"{status} X", headers="Content-Type: application/json\\r\\n")
+    async with upstream(answer) as server:
+        middlewares = [canaries.look_at_refusals]
+        async with aiohttp.ClientSession(server.url, middlewares=middlewares) as session:
+            async with session.get("/") as response:
+                await response.read()
+
+async def test_it():
+    CODE
+"""
+
+
+@pytest.mark.parametrize("code", PLANTED.values(), ids=PLANTED.keys())
+def test_what_is_planted_is_found(tmp_path: Path, code: str) -> None:
+    assert _outcome(tmp_path, code) == "1 passed, 1 error"
+
+
+@pytest.mark.parametrize("code", CLEAN.values(), ids=CLEAN.keys())
+def test_what_may_be_seen_is_not_complained_of(tmp_path: Path, code: str) -> None:
+    assert _outcome(tmp_path, code) == "1 passed"
+
+
+def _outcome(folder: Path, code: str) -> str:
+    """Of a run of pytest on one test; what that prints is not for this run to see."""
+    (folder / "test_planted.py").write_text(_FILE.replace("CODE", code))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "kit.canaries", "-o", "asyncio_mode=auto", folder],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (outcome,) = re.findall(r"^=+ (.*) in [0-9.]+s =+$", done.stdout, re.MULTILINE)
+    return outcome
