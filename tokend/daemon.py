@@ -12,6 +12,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,6 +22,9 @@ from tokend import logs, tasks
 from tokend.api.access import Access
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.routes import Shaped, make_app
+from tokend.audit.deed import Deed
+from tokend.audit.file import AuditFile
+from tokend.audit.trail import Trail
 from tokend.errors import StoreError
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
@@ -98,8 +102,10 @@ async def serve(
         await _examine(store, config.keys)
         transports = await stack.enter_async_context(edges.transports(config))
         spawn = await stack.enter_async_context(_flights())
+        trail = stack.enter_context(_trail(config, clock))
 
         def tell() -> None:
+            trail.sweep()
             if not systemd.listens:
                 return
             systemd.alive()
@@ -118,6 +124,7 @@ async def serve(
                 try:
                     yield
                 finally:
+                    trail.file.move(reload.active.log.audit_file)
                     tell()
 
         schedule = Schedule(clock, on_watch=tell)
@@ -126,6 +133,7 @@ async def serve(
         def planned(keeper: Keeper) -> None:
             schedule.plan(keeper)
             owners.learn(keeper)
+            trail.learn(keeper.key, keeper.generation)
 
         fleet = Fleet(
             store=store,
@@ -143,7 +151,13 @@ async def serve(
             access.change(new.clients.values())
             logs.set_level(new.log.level)
 
-        reload = Reload(config, read=read or (lambda: config), apply=apply, reloading=reloading)
+        reload = Reload(
+            config,
+            read=read or (lambda: config),
+            apply=apply,
+            reloading=reloading,
+            on_signal=partial(_hung_up, trail),
+        )
         shaped = await stack.enter_async_context(
             _shaped(config, fleet, access, follower, owners=owners, clock=clock)
         )
@@ -155,6 +169,7 @@ async def serve(
                     clock,
                     follower=follower,
                     configuration=reload,
+                    trail=trail,
                     shaped=shaped,
                 ),
                 addresses=config.server.listen,
@@ -173,6 +188,22 @@ async def serve(
         await signals.stop.wait()
         log.info("stopping")
         systemd.stopping()
+
+
+@contextmanager
+def _trail(config: Config, clock: Clock) -> Iterator[Trail]:
+    """To the end of what it has counted."""
+    file = AuditFile(config.log.audit_file)
+    with file.running():
+        trail = Trail(clock, file)
+        try:
+            yield trail
+        finally:
+            trail.end()
+
+
+def _hung_up(trail: Trail, outcome: str) -> None:
+    trail.add(Deed(what="reload", who="SIGHUP", outcome=outcome))
 
 
 @asynccontextmanager

@@ -114,6 +114,11 @@ class Keeper:
             error=self._plan.error,
         )
 
+    @property
+    def generation(self) -> int:
+        """Of the token there is, usable or not; 0 if there is none."""
+        return self._kept.token.generation if self._kept.token else 0
+
     # What is planned
 
     @property

@@ -16,6 +16,8 @@ from kit.scene import APPID, KEY, Scene
 from tokend.api.access import Access
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.routes import make_app
+from tokend.audit.file import AuditFile
+from tokend.audit.trail import Trail
 from tokend.errors import ConfigError
 from tokend.model import Client, Permission
 
@@ -83,6 +85,7 @@ class Api:
             scene.clock,
             follower=Still(),
             configuration=self.file,
+            trail=Trail(scene.clock, AuditFile("")),
             shaped=[],
         )
         self.http: TestClient

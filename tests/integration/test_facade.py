@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from kit.clock import settle
 from kit.house import BLOG, SHOP, House, key
 from kit.office import CORPID
@@ -398,7 +399,7 @@ async def test_a_handle_ends_with_the_token_it_stands_for(house: House) -> None:
 def named(house: House, given: str) -> list[Any]:
     """Whoever that is; nobody, if it is refused."""
     try:
-        return list(house.callers.by_token(None, Secret(given)))
+        return list(house.callers.by_token(make_mocked_request("GET", "/"), Secret(given)))
     except Refused:
         return []
 

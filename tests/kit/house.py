@@ -13,11 +13,16 @@ from kit.scene import DirectTransport
 from tokend import config
 from tokend.api.access import Access
 from tokend.api.routes import make_app
+from tokend.audit.file import AuditFile
+from tokend.audit.trail import Trail
+from tokend.errors import ConfigError
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
 from tokend.facade.owners import Owners
 from tokend.facade.routes import Facade
 from tokend.fleet import Fleet
+from tokend.forward.forward import Forward
+from tokend.forward.passages import Passages
 from tokend.model import Platform
 from tokend.schedule import Schedule
 from tokend.simulator.account import Account
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.test_utils import TestClient
+
+    from tokend.wechat.relay import Relay
 
 SHOP, BLOG = "wx0123456789abcdef", "wxfedcba9876543210"
 APP_SECRETS = {SHOP: "0" * 32, BLOG: "1" * 32}
@@ -86,7 +93,14 @@ def key(client: str) -> str:
 class House:
     """tokend as it is configured, on a clock moved by hand."""
 
-    def __init__(self, folder: Path, *, clients: str = CLIENTS, apps: str = APPS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clients: str = CLIENTS,
+        apps: str = APPS,
+        relay: Relay | None = None,
+    ) -> None:
         self.clock = ManualClock()
         accounts = [
             Account(appid=appid, secret=secret, random=Random(n))
@@ -96,6 +110,7 @@ class House:
         self.wechat = DirectTransport(self.world, self.clock)
         self.schedule = Schedule(self.clock)
         self.owners = Owners(self.clock)
+        self.trail = Trail(self.clock, AuditFile(""))
         self.tasks: set[asyncio.Task[object]] = set()
         self.config = _load(folder, f"[forward]\nenabled = true\n{apps}{clients}")
         self.fleet = Fleet(
@@ -113,13 +128,19 @@ class House:
         self.callers = callers = Callers(
             self.fleet.keepers, self.fleet.records, access, owners=self.owners, handles=handles
         )
+        self.upstreams: dict[Platform, str] = {}
+        shaped = [Facade(self.fleet.keepers, callers, handles, follower=self)]
+        if relay:
+            passages = Passages(callers, self.upstreams)
+            shaped.append(Forward(relay, passages, awake=self.awake))
         self.app = make_app(
             self.fleet.keepers,
             access,
             self.clock,
             follower=self,
             configuration=self,
-            shaped=[Facade(self.fleet.keepers, callers, handles, follower=self)],
+            trail=self.trail,
+            shaped=shaped,
         )
         self.http: TestClient
 
@@ -137,6 +158,11 @@ class House:
 
     async def awake(self) -> None:
         """There are no other nodes."""
+
+    async def reload(self) -> None:
+        """The file says what it said before, if it has no *mistakes*."""
+        if self.mistakes:
+            raise ConfigError(self.mistakes)
 
     async def get(self, path: str, **query: str) -> dict[str, object]:
         async with self.http.get(path, params=query) as response:
@@ -158,6 +184,7 @@ class House:
     def _planned(self, keeper) -> None:
         self.schedule.plan(keeper)
         self.owners.learn(keeper)
+        self.trail.learn(keeper.key, keeper.generation)
 
     def _spawn(self, flight):
         task = asyncio.get_running_loop().create_task(flight)

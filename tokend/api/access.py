@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import socket
 from typing import TYPE_CHECKING
 
+from tokend.api import peers
+from tokend.api.audited import deed_of, name_of
 from tokend.errors import Forbidden, Unauthorized
 from tokend.model import Client, Permission
 
@@ -51,14 +52,16 @@ class Access:
 
     def holder(self, request: web.Request, key: str) -> Client:
         """Whoever has *key*, where one is asked for. Raises ``Unauthorized``."""
-        if _is_unix(request):
-            return _OPERATOR
-        if not self._clients:
-            return _ANYONE
-        client = self.known(key)
+        client = self._holder(request, key)
         if client is None:
             raise Unauthorized("no client key, or one that tokend does not know")
+        deed_of(request).who = name_of(client, request)
         return client
+
+    def _holder(self, request: web.Request, key: str) -> Client | None:
+        if peers.peer(request):
+            return _OPERATOR
+        return self.known(key) if self._clients else _ANYONE
 
     def known(self, key: str) -> Client | None:
         """The client with this key."""
@@ -71,7 +74,7 @@ class Access:
 
     def anybody(self, request: web.Request) -> Iterable[Client]:
         """Everybody whom *request* may come from, as long as nothing in it says more."""
-        if _is_unix(request):
+        if peers.peer(request):
             return [_OPERATOR]
         return self._clients.values() or [_ANYONE]
 
@@ -82,7 +85,7 @@ class Access:
         """
         if "Origin" in request.headers:
             raise Forbidden("tokend does not answer web pages")
-        if not _is_unix(request) and not self._is_own_host(request.host):
+        if not peers.peer(request) and not self._is_own_host(request.host):
             raise Forbidden("the Host header is neither an address nor in server.allowed_hosts")
 
     def _is_own_host(self, host: str) -> bool:
@@ -100,9 +103,3 @@ def require(client: Client, permission: Permission, app: str) -> None:
     """Raise ``Forbidden``, in the same words whether the app exists or not."""
     if not client.may(permission, app):
         raise Forbidden(f"{client.name} may not {permission} {app}, or there is no such app")
-
-
-def _is_unix(request: web.Request) -> bool:
-    transport = request.transport
-    sock = transport.get_extra_info("socket") if transport else None
-    return sock is not None and sock.family == socket.AF_UNIX

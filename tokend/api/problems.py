@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from tokend import errors
+from tokend.api.audited import deed_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -121,27 +122,29 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         response = await handler(request)
     except web.HTTPException as error:
-        response = _http_problem(error)
+        response = _http_problem(request, error)
     except errors.TokendError as error:
-        response = _problem(error)
+        response = _problem(request, error)
     except Exception:
-        log.exception("request_crashed", method=request.method, route=_route(request))
-        response = _document(_INTERNAL, "tokend failed to answer", {})
+        log.exception("request_crashed", route=deed_of(request).route)
+        response = _document(request, _INTERNAL, "tokend failed to answer", {})
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _problem(error: errors.TokendError) -> web.Response:
-    for kind, problem in PROBLEMS:
-        if isinstance(error, kind):
-            return _document(problem, str(error), _extras(error))
-    return _document(_INTERNAL, str(error), {})
+def problem_of(error: errors.TokendError) -> Problem:
+    return next((problem for kind, problem in PROBLEMS if isinstance(error, kind)), _INTERNAL)
 
 
-def _http_problem(error: web.HTTPException) -> web.Response:
+def _problem(request: web.Request, error: errors.TokendError) -> web.Response:
+    return _document(request, problem_of(error), str(error), _extras(error))
+
+
+def _http_problem(request: web.Request, error: web.HTTPException) -> web.Response:
     status = HTTPStatus(error.status)
     code, advice = _HTTP_ADVICE.get(status, ("http_error", "mend the request"))
-    response = _document(Problem(status, code, advice), status.description or status.phrase, {})
+    problem = Problem(status, code, advice)
+    response = _document(request, problem, status.description or status.phrase, {})
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
@@ -158,7 +161,10 @@ def _extras(error: errors.TokendError) -> dict[str, Any]:
     return extras
 
 
-def _document(problem: Problem, detail: str, extras: dict[str, Any]) -> web.Response:
+def _document(
+    request: web.Request, problem: Problem, detail: str, extras: dict[str, Any]
+) -> web.Response:
+    deed_of(request).outcome = problem.code
     document = {
         "type": "about:blank",
         "title": problem.status.phrase,
@@ -178,8 +184,3 @@ def _document(problem: Problem, detail: str, extras: dict[str, Any]) -> web.Resp
         headers=headers,
         content_type="application/problem+json",
     )
-
-
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource else "none"

@@ -19,6 +19,7 @@ from tokend.config.values import (
     KeySha256,
     Listen,
     Octal,
+    Path,
     Pattern,
     ProxyUrl,
     SocketPath,
@@ -149,6 +150,7 @@ class LogSettings(_Section):
     """How much is told."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    audit_file: Path = ""
 
 
 class WecomSettings(_Section):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tokend import errors
+from tokend.api.audited import deed_of
+from tokend.api.problems import problem_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -28,6 +30,13 @@ POST_NEEDED = 43002
 UNAUTHORIZED = 48001
 MALFORMED = 47001
 
+# What the audit trail calls them.
+_OUTCOMES = {
+    INVALID_CREDENTIAL: "unauthorized",
+    INVALID_SECRET: "unauthorized",
+    UNAUTHORIZED: "forbidden",
+}
+
 
 class Refused(Exception):
     """What a caller of a WeChat-shaped route is told."""
@@ -44,10 +53,12 @@ def shaped(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except Refused as refused:
+            deed_of(request).outcome = _OUTCOMES.get(refused.errcode, "refused")
             return _refusal(refused.errcode, str(refused))
         except errors.TokendError as error:
             # What is wrong between tokend and WeChat is none of the SDK's business: it would take
             # WeChat's own errcode for a word about the client key.
+            deed_of(request).outcome = problem_of(error).code
             return _refusal(SYSTEM_BUSY, str(error))
 
     return answer

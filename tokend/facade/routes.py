@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tokend.api.audited import deed_of
+from tokend.audit.deed import UNNEEDED
 from tokend.errors import Unauthorized
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
@@ -66,18 +68,23 @@ class Facade:
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token."""
-        return await self._current(self._by_secret(request, _query(request)), {})
+        return await self._current(request, self._by_secret(request, _query(request)), {})
 
     async def stable_token(self, request: web.Request) -> web.Response:
         """The current token. ``force_refresh`` reports the one this client was given last."""
         given = await _json(request)
         caller = self._by_secret(request, given)
         if given.get("force_refresh") is not True:
-            return await self._current(caller, {})
+            return await self._current(request, caller, {})
+        deed = deed_of(request)
+        deed.what = Permission.REFRESH
         await self._follower.awake()
         await caller.tokens.ready(_PATIENCE)
         caller.require(Permission.REFRESH)
+        deed.before = caller.tokens.generation
         await self._force(caller)
+        deed.generation = caller.tokens.generation
+        deed.outcome = "" if deed.has_replaced else UNNEEDED
         return self._give(caller, {})
 
     async def post_needed(self, _: web.Request) -> web.Response:
@@ -104,8 +111,9 @@ class Facade:
                 f"invalid corpid, this client has {len(callers)} apps of it; make a client of its "
                 "own for each",
             )
+        deed_of(request).key = str(callers[0].tokens.key)
         _require(callers[0])
-        return await self._current(callers[0], {"errcode": 0, "errmsg": "ok"})
+        return await self._current(request, callers[0], {"errcode": 0, "errmsg": "ok"})
 
     async def get_jsapi_ticket(self, request: web.Request) -> web.Response:
         return await self._ticket(request, "jsapi_ticket")
@@ -131,10 +139,15 @@ class Facade:
         _require(caller)
         return caller
 
-    async def _current(self, caller: Caller, head: dict[str, Any]) -> web.Response:
+    async def _current(
+        self, request: web.Request, caller: Caller, head: dict[str, Any]
+    ) -> web.Response:
         await self._follower.awake()
         await caller.tokens.ready(_PATIENCE)
         await self._compare(caller)
+        deed = deed_of(request)
+        deed.what = Permission.READ if caller.client.sees_tokens else "handle"
+        deed.generation = caller.tokens.generation
         return self._give(caller, head)
 
     async def _force(self, caller: Caller) -> None:
@@ -176,7 +189,10 @@ class Facade:
         tickets = self._keepers.get(f"{caller.app}/{kind}")
         if tickets is None:
             raise Refused(errcodes.UNAUTHORIZED, f"apps.{caller.app}.kinds has no {kind}")
+        deed = deed_of(request)
+        deed.what, deed.key = Permission.READ, str(tickets.key)
         answer = await tickets.ready(_PATIENCE)
+        deed.generation = answer.token.generation
         return _answer({"errcode": 0, "errmsg": "ok"}, "ticket", answer.token.value, answer)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
+from tokend.api.audited import deed_of
 from tokend.errors import TokendError
 from tokend.facade.errcodes import UNAUTHORIZED, Refused, shaped
 from tokend.forward.answer import deliver, open_answer
@@ -55,6 +56,7 @@ class Forward:
         if request.method not in _METHODS:
             raise web.HTTPMethodNotAllowed(request.method, _METHODS)
         target = read_target(request.raw_path)
+        deed_of(request).path = target.path
         await self._awake()
         passage = self._passages(target.caller, request)
         if not passage.allows(target.path):

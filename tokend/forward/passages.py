@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tokend.api.audited import deed_of
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from tokend.audit.deed import Deed
     from tokend.facade.callers import Callers
     from tokend.keeper import Keeper
     from tokend.model import Client, Platform
@@ -31,6 +33,8 @@ class Passages:
 
     def __call__(self, given: str, request: web.Request) -> Passage:
         """Of whoever has *given* for an access_token. Raises ``Refused``."""
+        deed = deed_of(request)
+        deed.what = Permission.CALL
         callers = [
             caller
             for caller in self._callers.by_token(request, Secret(given))
@@ -39,10 +43,12 @@ class Passages:
         if not callers:
             raise Refused(errcodes.UNAUTHORIZED, "api unauthorized, this client may not call")
         tokens = callers[0].tokens
+        deed.generation = tokens.generation
         return Passage(
             clients=[caller.client for caller in callers],
             tokens=tokens,
             upstream=self._upstreams[tokens.key.platform],
+            deed=deed,
         )
 
 
@@ -53,6 +59,7 @@ class Passage:
     clients: Sequence[Client]
     tokens: Keeper
     upstream: str
+    deed: Deed
 
     def allows(self, path: str) -> bool:
         return any(_allows(client.paths, path) for client in self.clients)
@@ -62,7 +69,9 @@ class Passage:
 
     async def replace(self, rejected: Secret) -> Secret:
         """What replaces *rejected*, which may be the same. Raises ``TokendError``."""
+        self.deed.before = self.tokens.generation
         await self.tokens.report(rejected, _PATIENCE)
+        self.deed.generation = self.tokens.generation
         return self.token()
 
 
