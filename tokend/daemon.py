@@ -144,7 +144,7 @@ async def serve(
             clock=clock,
         )
         follower = Follower(store, fleet.records, config.terms, clock)
-        access = Access(config.clients.values(), hosts=config.server.allowed_hosts)
+        access = Access(config.clients.values(), clock, hosts=config.server.allowed_hosts)
 
         def apply(new: Config) -> None:
             fleet.apply(new.apps)

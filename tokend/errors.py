@@ -8,6 +8,7 @@
     ├── CallerError                  the calling program
     │   ├── BadRequest
     │   ├── Unauthorized
+    │   ├── TooManyWrongKeys
     │   ├── Forbidden
     │   └── UnknownKey
     ├── NotReady                     time: no usable token right now
@@ -66,6 +67,14 @@ class BadRequest(CallerError):
 
 class Unauthorized(CallerError):
     """No client key, or one that nobody knows."""
+
+
+class TooManyWrongKeys(CallerError):
+    """Keys that nobody knows, one after another; the next is looked at after *retry_after*."""
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Forbidden(CallerError):

@@ -78,7 +78,7 @@ class Api:
         self.scene = scene
         self.keeper, self.schedule = scene.node()
         self.file = File()
-        self.access = Access(clients, hosts=["tokend.internal"])
+        self.access = Access(clients, scene.clock, hosts=["tokend.internal"])
         self.app = make_app(
             {str(KEY): self.keeper},
             self.access,
@@ -215,7 +215,7 @@ async def test_a_long_poll_is_answered_by_the_next_generation(api: Api) -> None:
     poll = asyncio.create_task(api.call("GET", TOKEN, params={"after": str(known), "wait": "60"}))
     await asyncio.sleep(0.05)
 
-    await api.keeper.refresh(rejected=None)
+    await api.keeper.refresh(rejected=None, by="shopper")
 
     answer = await (await poll).json()
     assert answer["generation"] > known
@@ -523,7 +523,7 @@ async def test_a_long_poll_ends_with_the_permission(make: Make) -> None:
     await asyncio.sleep(0.05)
 
     api.access.change(CLIENTS[:1])
-    await api.keeper.refresh(rejected=None)
+    await api.keeper.refresh(rejected=None, by="shopper")
 
     assert (await poll).status == 401
 

@@ -123,7 +123,7 @@ class House:
         )
         self.trouble = None
         self.mistakes = ()
-        self.access = access = Access(self.config.clients.values())
+        self.access = access = Access(self.config.clients.values(), self.clock)
         self.handles = handles = Handles(self.fleet.app, self.clock)
         self.callers = callers = Callers(
             self.fleet.keepers, self.fleet.records, access, owners=self.owners, handles=handles

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from tokend.api import peers
 from tokend.api.audited import deed_of, name_of
+from tokend.api.wrong_keys import WrongKeys
+from tokend.audit.source import source
 from tokend.errors import Forbidden, Unauthorized
 from tokend.model import Client, Permission
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiohttp import web
+
+    from tokend.clock import Clock
 
 # Whoever may open the Unix socket: its mode and group decide.
 _OPERATOR = Client(name="socket", key_sha256="", apps=None, can=frozenset(Permission))
@@ -33,10 +37,14 @@ class Access:
     """The configured clients, by the SHA-256 of their keys.
 
     A look-up by digest tells a caller nothing through its timing: who could steer the digest of a
-    guess could break SHA-256.
+    guess could break SHA-256. No key, a wrong one and one of a client that is gone are the same
+    work, and get the same answer.
     """
 
-    def __init__(self, clients: Iterable[Client], *, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self, clients: Iterable[Client], clock: Clock, *, hosts: Iterable[str] = ()
+    ) -> None:
+        self._wrong_keys = WrongKeys(clock)
         self._clients: dict[str, Client] = {}
         self._hosts = {"localhost", *hosts}
         self.change(clients)
@@ -51,9 +59,12 @@ class Access:
         return self.holder(request, key.strip() if scheme.lower() == "bearer" else "")
 
     def holder(self, request: web.Request, key: str) -> Client:
-        """Whoever has *key*, where one is asked for. Raises ``Unauthorized``."""
+        """Whoever has *key*, where one is asked for. Raises ``Unauthorized``, after many wrong
+        keys ``TooManyWrongKeys``.
+        """
         client = self._holder(request, key)
         if client is None:
+            self._wrong_keys.count(source(deed_of(request).where))
             raise Unauthorized("no client key, or one that tokend does not know")
         deed_of(request).who = name_of(client, request)
         return client

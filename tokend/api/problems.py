@@ -43,6 +43,14 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         ),
     ),
     (
+        errors.TooManyWrongKeys,
+        Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_wrong_keys",
+            "see which program there has no key, or an old one; those with good keys are served",
+        ),
+    ),
+    (
         errors.Forbidden,
         Problem(
             HTTPStatus.FORBIDDEN,
@@ -153,7 +161,7 @@ def _http_problem(request: web.Request, error: web.HTTPException) -> web.Respons
 def _extras(error: errors.TokendError) -> dict[str, Any]:
     """Members beside the standard ones: when to come back, and what WeChat said."""
     extras: dict[str, Any] = {}
-    if isinstance(error, errors.NotReady | errors.RefreshLimited):
+    if isinstance(error, errors.NotReady | errors.RefreshLimited | errors.TooManyWrongKeys):
         extras["retry_after"] = math.ceil(error.retry_after.total_seconds())
     cause = error.cause if isinstance(error, errors.NotReady) else error
     if isinstance(cause, errors.UpstreamRefused):

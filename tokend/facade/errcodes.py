@@ -27,6 +27,7 @@ TOKEN_MISSING = 41001
 APPID_MISSING = 41002
 SECRET_MISSING = 41004
 POST_NEEDED = 43002
+TOO_OFTEN = 45011
 UNAUTHORIZED = 48001
 MALFORMED = 47001
 
@@ -55,6 +56,9 @@ def shaped(handler: Handler) -> Handler:
         except Refused as refused:
             deed_of(request).outcome = _OUTCOMES.get(refused.errcode, "refused")
             return _refusal(refused.errcode, str(refused))
+        except errors.TooManyWrongKeys as error:
+            deed_of(request).outcome = problem_of(error).code
+            return _refusal(TOO_OFTEN, str(error))
         except errors.TokendError as error:
             # What is wrong between tokend and WeChat is none of the SDK's business: it would take
             # WeChat's own errcode for a word about the client key.
