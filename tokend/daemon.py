@@ -219,7 +219,7 @@ async def _shaped(
     """What SDKs for WeChat use: its own routes, and if so configured whatever has none here."""
     handles = Handles(fleet.app, clock)
     callers = Callers(fleet.keepers, fleet.records, access, owners=owners, handles=handles)
-    facade = Facade(fleet.keepers, callers, handles, follower=follower)
+    facade = Facade(fleet.keepers, callers, handles, follower=follower, clock=clock)
     if not config.forward.enabled:
         yield [facade]
         return

@@ -31,9 +31,10 @@ MORE_CLIENTS = f"""{CLIENTS}
 [clients.operator]
 apps = ["*"]
 can = ["read", "force", "reload", "status", "refresh"]
-[clients.agent]
-apps = ["sales"]
-can = ["read", "call", "sign"]
+[clients.clearer]
+apps = ["shop"]
+can = ["call"]
+paths = ["/cgi-bin/clear_quota", "/cgi-bin/get_api_domain_ip"]
 """
 
 TOKEN = "/v1/apps/{app}/{kind}"
@@ -201,6 +202,26 @@ async def test_what_changes_nothing_tells_nothing(house: Audited, route: str) ->
     await house.send("", *route.split())
 
     assert house.audit() == []
+
+
+async def test_of_calls_that_clear_quotas_each_is_told(house: Audited) -> None:
+    paths = [GET_IP] * 3 + ["/cgi-bin/clear_quota"] * 3
+    for path in paths:
+        await house.send("clearer", "POST", f"{path}?access_token={{key}}", {"appid": SHOP})
+
+    assert [line["path"] for line in house.audit()] == paths[:1] + paths[3:]
+
+
+async def test_a_call_that_met_a_rejection_tells_of_the_token_before_and_after(
+    house: Audited,
+) -> None:
+    for _ in range(2):
+        house.world.rotate(SHOP, house.clock.now())
+
+    await house.send("shopper", "GET", f"{GET_IP}?access_token={{key}}")
+
+    (line,) = [line for line in house.audit() if line["what"] == "call"]
+    assert line["before"] < line["generation"]
 
 
 async def test_a_reload_that_is_refused_is_told_with_why(house: Audited) -> None:

@@ -29,6 +29,8 @@ from tokend.wechat.relay import open_relay
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tokend.forward.target import Target
+
 KEY = "client-canary-key"
 ALLOWED = ("/cgi-bin/", "/CGI-bin/", "/wxa/", "/sns/")
 
@@ -42,8 +44,8 @@ class Account:
     reported: list[str] = field(default_factory=list)
     trouble: TokendError | None = None
 
-    def allows(self, path: str) -> bool:
-        return path.startswith(ALLOWED)
+    def allows(self, target: Target) -> bool:
+        return target.path.startswith(ALLOWED)
 
     def token(self) -> Secret:
         if not self.tokens:

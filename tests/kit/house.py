@@ -129,7 +129,7 @@ class House:
             self.fleet.keepers, self.fleet.records, access, owners=self.owners, handles=handles
         )
         self.upstreams: dict[Platform, str] = {}
-        shaped = [Facade(self.fleet.keepers, callers, handles, follower=self)]
+        shaped = [Facade(self.fleet.keepers, callers, handles, follower=self, clock=self.clock)]
         if relay:
             passages = Passages(callers, self.upstreams)
             shaped.append(Forward(relay, passages, awake=self.awake))

@@ -179,7 +179,7 @@ class Routes:
         deed.before = keeper.generation
         try:
             async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
-                replaced = await keeper.refresh(rejected=rejected)
+                replaced = await keeper.refresh(rejected=rejected, by=deed.who)
         except TimeoutError:
             raise NotReady(
                 f"{keeper.key}: the refresh is still under way", retry_after=timedelta(seconds=1)

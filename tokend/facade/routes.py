@@ -9,6 +9,7 @@ https://developer.work.weixin.qq.com/document/path/91039
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,13 @@ from tokend.errors import Unauthorized
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
+from tokend.policy import OVERLAP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
+    from tokend.clock import Clock
     from tokend.facade.callers import Caller, Callers
     from tokend.facade.handles import Handles
     from tokend.follower import Follower
@@ -38,6 +42,21 @@ _TICKET_TYPES = {"jsapi": "jsapi_ticket", "wx_card": "wx_card_ticket"}
 _WECOM_TICKET_TYPES = {"agent_config": "agent_config_ticket"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a client was given last, and since when."""
+
+    generation: int
+    since: datetime
+    is_first: bool
+
+    def is_meant(self, current: int, now: datetime) -> bool:
+        """Tell if a report without a name is one of this token. For as long as WeChat honours the
+        one before it, another process of the client may have met the end of that.
+        """
+        return self.generation == current and (self.is_first or now - self.since >= OVERLAP)
+
+
 class Facade:
     """The handlers; ``errcodes.shaped`` goes around each."""
 
@@ -48,12 +67,14 @@ class Facade:
         handles: Handles,
         *,
         follower: Follower,
+        clock: Clock,
     ) -> None:
         self._keepers = keepers
         self._callers = callers
         self._handles = handles
         self._follower = follower
-        self._given: dict[tuple[str, str], int] = {}
+        self._clock = clock
+        self._given: dict[tuple[str, str], _Given] = {}
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/cgi-bin/token", errcodes.shaped(self.token))
@@ -82,7 +103,7 @@ class Facade:
         await caller.tokens.ready(_PATIENCE)
         caller.require(Permission.REFRESH)
         deed.before = caller.tokens.generation
-        await self._force(caller)
+        await self._force(caller, by=deed.who)
         deed.generation = caller.tokens.generation
         deed.outcome = "" if deed.has_replaced else UNNEEDED
         return self._give(caller, {})
@@ -150,26 +171,31 @@ class Facade:
         deed.generation = caller.tokens.generation
         return self._give(caller, head)
 
-    async def _force(self, caller: Caller) -> None:
-        """Report what this client was given last. If that is not the current token, or was given
-        by another node, nobody knows which one it means: the current one is compared.
+    async def _force(self, caller: Caller, *, by: str) -> None:
+        """Report what this client was given last. If that is not the current token, was given by
+        another node, or has taken the place of one that other processes of the client may still
+        have, nobody knows which one it means: the current one is compared.
         """
-        rejected = self._given.get(_of(caller))
-        if rejected == caller.tokens.current().token.generation:
-            await caller.tokens.report(rejected, _REFRESH_PATIENCE)
+        given = self._given.get(_of(caller))
+        if given and given.is_meant(caller.tokens.generation, self._clock.now()):
+            await caller.tokens.report(given.generation, _REFRESH_PATIENCE, by=by)
         else:
             await caller.tokens.check(_CHECK_PATIENCE)
 
     async def _compare(self, caller: Caller) -> None:
         """Whoever asks again for the token it has may have met a rejection."""
-        current = caller.tokens.current().token.generation
-        if self._given.get(_of(caller)) == current:
+        given = self._given.get(_of(caller))
+        if given and given.generation == caller.tokens.generation:
             await caller.tokens.check(_CHECK_PATIENCE)
 
     def _give(self, caller: Caller, head: dict[str, Any]) -> web.Response:
         """What this client may have: the token, or a handle."""
         answer = caller.tokens.current()
-        self._given[_of(caller)] = answer.token.generation
+        before = self._given.get(_of(caller))
+        if before is None or before.generation != answer.token.generation:
+            self._given[_of(caller)] = _Given(
+                answer.token.generation, self._clock.now(), is_first=before is None
+            )
         value = answer.token.value
         if not caller.client.sees_tokens:
             value = self._handles.seal(

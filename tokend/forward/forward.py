@@ -56,10 +56,11 @@ class Forward:
         if request.method not in _METHODS:
             raise web.HTTPMethodNotAllowed(request.method, _METHODS)
         target = read_target(request.raw_path)
-        deed_of(request).path = target.path
+        deed = deed_of(request)
+        deed.path, deed.of_power = target.path, target.is_of_power
         await self._awake()
         passage = self._passages(target.caller, request)
-        if not passage.allows(target.path):
+        if not passage.allows(target):
             raise Refused(UNAUTHORIZED, f"this client may not call {target.path}")
         try:
             async with while_there(request):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tokend.audit.deed import Deed
     from tokend.facade.callers import Callers
+    from tokend.forward.target import Target
     from tokend.keeper import Keeper
     from tokend.model import Client, Platform
 
@@ -61,8 +62,9 @@ class Passage:
     upstream: str
     deed: Deed
 
-    def allows(self, path: str) -> bool:
-        return any(_allows(client.paths, path) for client in self.clients)
+    def allows(self, target: Target) -> bool:
+        allows = _names if target.is_of_power else _allows
+        return any(allows(client.paths, target.path) for client in self.clients)
 
     def token(self) -> Secret:
         return self.tokens.current().token.value
@@ -70,9 +72,14 @@ class Passage:
     async def replace(self, rejected: Secret) -> Secret:
         """What replaces *rejected*, which may be the same. Raises ``TokendError``."""
         self.deed.before = self.tokens.generation
-        await self.tokens.report(rejected, _PATIENCE)
+        await self.tokens.report(rejected, _PATIENCE, by=self.deed.who)
         self.deed.generation = self.tokens.generation
         return self.token()
+
+
+def _names(paths: Sequence[str], path: str) -> bool:
+    """By its own name, not with all that is below another."""
+    return path in paths
 
 
 def _allows(paths: Sequence[str], path: str) -> bool:
