@@ -17,7 +17,7 @@ Read it in this order:
 6. ``wechat``     what WeChat is asked, and what its answers mean
 7. ``store``      where tokens are kept: memory, SQLite, Redis
 8. ``api``        what business servers may ask; ``facade``: the same in WeChat's words, for SDKs;
-   ``forward``: other calls to WeChat, passed on
+   ``forward``: other calls to WeChat, passed on; ``audit``: who did what
 9. ``daemon``     how these become one process, read from top to bottom; ``fleet``: the keepers of
    all apps, ``reload``: a new configuration, ``systemd``: the service manager, ``summary``: the
    line it shows; ``process``: what it keeps from others on the host; ``logs``, ``outlet``,

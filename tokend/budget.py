@@ -6,14 +6,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
 from tokend.allowance import Allowance
 from tokend.errors import RefreshLimited, StoreError
+from tokend.share import Shares
 
 if TYPE_CHECKING:
     from tokend.clock import Clock
     from tokend.contracts import Store
     from tokend.model import TokenKey
     from tokend.terms import Terms
+
+log = structlog.get_logger()
+
+# What comes of no caller's asking.
+NOBODY = ""
+
+_SHORT, _IN_SHORT = timedelta(minutes=10), 3
+_DAY = timedelta(days=1)
+
+# A caller in a loop is one alarm in this time.
+_TOLD_EACH = timedelta(hours=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -24,20 +38,23 @@ class Purse:
     """A budget in somebody's hand."""
 
     budget: Budget
-    by_operator: bool
+    caller: str
+    by_operator: bool = False
 
     async def pay(self) -> None:
-        await self.budget.spend(by_operator=self.by_operator)
+        await self.budget.spend(self.caller, by_operator=self.by_operator)
 
     async def refund(self) -> None:
-        await self.budget.refund()
+        await self.budget.refund(self.caller)
 
 
 class Budget:
     """Costly calls for one key: those that end a token's life early.
 
     The store counts for all nodes, this object for its own, in case the store forgets: the
-    stricter of the two decides. What the schedule plans is not counted.
+    stricter of the two decides. What the schedule plans is not counted. No *caller* gets more than
+    a part of it from one node; ``NOBODY``, for whom a suspect token is looked into, gets what is
+    left.
     """
 
     def __init__(self, key: TokenKey, store: Store, terms: Terms, clock: Clock) -> None:
@@ -46,14 +63,17 @@ class Budget:
         self._terms = terms
         self._clock = clock
         self._spent: tuple[int, ...] = ()
+        self._shares = Shares({_SHORT: _IN_SHORT, _DAY: max(1, terms.daily // 2)})
+        self._told_of: dict[str, datetime] = {}
         self._refused_until = {True: clock.now(), False: clock.now()}
 
-    def check(self, *, by_operator: bool) -> None:
-        """Refuse at once what ``spend`` has refused, so that a loop of reports asks nobody."""
+    def check(self, caller: str, *, by_operator: bool) -> None:
+        """Refuse at once what ``spend`` would refuse, so that a loop of reports asks nobody."""
+        self._refuse_more_than_a_share(caller)
         wait = self._refused_until[by_operator] - self._clock.now()
         self._refuse(wait, by_operator=by_operator)
 
-    async def spend(self, *, by_operator: bool) -> None:
+    async def spend(self, caller: str, *, by_operator: bool) -> None:
         """Called when nothing but a costly call is left. Raises ``RefreshLimited``, ``StoreError``.
 
         Counted before the call is made: what a crash hides is counted too.
@@ -70,11 +90,44 @@ class Budget:
             raise
         self._refuse(wait_of_all, by_operator=by_operator)
         self._spent = spent
+        if caller != NOBODY:
+            self._shares.take(caller, self._clock.now())
+        if len(spent) == (self._terms.daily + 1) // 2:
+            log.warning(
+                "half_of_budget_spent",
+                key=str(self._key),
+                spent=len(spent),
+                daily=self._terms.daily,
+                advice="see the audit trail for who reports this token, or forces it, so often",
+            )
 
-    async def refund(self) -> None:
+    async def refund(self, caller: str) -> None:
         """The last costly call never got to WeChat. Raises ``StoreError``."""
         self._spent = self._spent[:-1]
+        if caller != NOBODY:
+            self._shares.give_back(caller)
         await self._store.refund(self._key)
+
+    def _refuse_more_than_a_share(self, caller: str) -> None:
+        now = self._clock.now()
+        free_at = self._shares.free_at(caller, now)
+        if free_at <= now:
+            return
+        if self._told_of.get(caller, now) <= now:
+            log.error(
+                "caller_limited",
+                key=str(self._key),
+                caller=caller,
+                seconds=(free_at - now).seconds,
+                advice="it reports good tokens, or somebody else fetches them; others are served",
+            )
+            self._told_of = {each: at for each, at in self._told_of.items() if at > now}
+            self._told_of[caller] = now + _TOLD_EACH
+        raise RefreshLimited(
+            f"{self._key}: too many new tokens were asked for by {caller}, which gets "
+            f"{_IN_SHORT} in {_SHORT.seconds // 60} minutes and half of those of a day",
+            retry_after=free_at - now,
+        )
 
     def _refuse(self, wait: timedelta, *, by_operator: bool) -> None:
         if wait <= timedelta(0):

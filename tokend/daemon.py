@@ -12,6 +12,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -27,6 +28,9 @@ from tokend.api.routes import Shaped, make_app
 from tokend.api.screen import Screen
 from tokend.api.source import Proxies
 from tokend.api.warden import Warden
+from tokend.audit.deed import Deed
+from tokend.audit.file import AuditFile
+from tokend.audit.trail import Trail
 from tokend.errors import StoreError
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
@@ -46,7 +50,18 @@ from tokend.upstreams import open_transports, urls
 from tokend.wechat.relay import open_relay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
+    from socket import socket
+
+    from aiohttp import web
 
     from tokend.clock import Clock
     from tokend.config import Config
@@ -104,27 +119,24 @@ async def serve(
         await _examine(store, config.keys)
         transports = await stack.enter_async_context(edges.transports(config))
         spawn = await stack.enter_async_context(_flights())
+        trail = stack.enter_context(_trail(config, clock))
 
         def tell() -> None:
-            if not systemd.listens:
-                return
-            systemd.alive()
-            systemd.status(
-                summary(
-                    [keeper.status() for keeper in fleet.keepers.values()],
-                    mistakes=reload.mistakes,
-                    store_trouble=follower.trouble,
-                    now=clock.wall(),
+            trail.sweep()
+            if systemd.listens:
+                systemd.alive()
+                systemd.status(
+                    summary(
+                        [keeper.status() for keeper in fleet.keepers.values()],
+                        mistakes=reload.mistakes,
+                        store_trouble=follower.trouble,
+                        now=clock.wall(),
+                    )
                 )
-            )
 
-        @contextmanager
-        def reloading() -> Iterator[None]:
-            with systemd.reloading():
-                try:
-                    yield
-                finally:
-                    tell()
+        def reloaded() -> None:
+            trail.file.move(reload.active.log.audit_file)
+            tell()
 
         schedule = Schedule(clock, on_watch=tell)
         owners = Owners(clock)
@@ -132,6 +144,7 @@ async def serve(
         def planned(keeper: Keeper) -> None:
             schedule.plan(keeper)
             owners.learn(keeper)
+            trail.learn(keeper.key, keeper.generation)
 
         fleet = Fleet(
             store=store,
@@ -142,10 +155,7 @@ async def serve(
             clock=clock,
         )
         follower = Follower(store, fleet.records, config.terms, clock)
-        access = Access(config.clients.values())
-        proxies = Proxies(config.server.proxies)
-        room = make_room(_wanted(config), files_each=2 if config.forward.enabled else 1)
-
+        access = Access(config.clients.values(), clock)
         handshakes = Handshakes(config.tls.context, clock) if config.tls else None
 
         def apply(new: Config) -> None:
@@ -155,28 +165,28 @@ async def serve(
             access.change(new.clients.values())
             logs.set_level(new.log.level)
 
-        reload = Reload(config, read=read or (lambda: config), apply=apply, reloading=reloading)
+        reload = Reload(
+            config,
+            read=read or (lambda: config),
+            apply=apply,
+            reloading=partial(_reloading, systemd, reloaded),
+            on_signal=partial(_hung_up, trail),
+        )
         shaped = await stack.enter_async_context(
             _shaped(config, fleet, access, follower, owners=owners, clock=clock)
         )
+        make = partial(
+            make_app,
+            fleet.keepers,
+            access,
+            clock,
+            follower=follower,
+            configuration=reload,
+            trail=trail,
+            shaped=shaped,
+        )
         where = await stack.enter_async_context(
-            serving(
-                make_app(
-                    fleet.keepers,
-                    access,
-                    clock,
-                    follower=follower,
-                    configuration=reload,
-                    shaped=shaped,
-                    screen=Screen(hosts=config.server.allowed_hosts, proxies=proxies),
-                    polls=Polls(most=room.polls, most_per_client=config.server.polls_per_client),
-                ),
-                addresses=config.server.listen,
-                unix=_unix(config),
-                tls=handshakes,
-                passed=systemd.sockets,
-                warden=Warden(room, proxies),
-            )
+            _listening(config, make, tls=handshakes, passed=systemd.sockets)
         )
         fleet.apply(config.apps)
         await stack.enter_async_context(schedule.running())
@@ -192,6 +202,59 @@ async def serve(
 
 
 @asynccontextmanager
+async def _listening(
+    config: Config,
+    make: Callable[..., web.Application],
+    *,
+    tls: Handshakes | None,
+    passed: Sequence[socket],
+) -> AsyncIterator[list[str]]:
+    """What *make* makes of how requests are screened and polls limited, served as configured."""
+    server = config.server
+    proxies = Proxies(server.proxies)
+    wanted = Room(tcp=server.connections, per_address=server.connections_per_address)
+    room = make_room(wanted, files_each=2 if config.forward.enabled else 1)
+    app = make(
+        screen=Screen(hosts=server.allowed_hosts, proxies=proxies),
+        polls=Polls(most=room.polls, most_per_client=server.polls_per_client),
+    )
+    async with serving(
+        app,
+        addresses=server.listen,
+        unix=_unix(config),
+        tls=tls,
+        passed=passed,
+        warden=Warden(room, proxies),
+    ) as where:
+        yield where
+
+
+@contextmanager
+def _reloading(systemd: Systemd, reloaded: Callable[[], None]) -> Iterator[None]:
+    with systemd.reloading():
+        try:
+            yield
+        finally:
+            reloaded()
+
+
+@contextmanager
+def _trail(config: Config, clock: Clock) -> Iterator[Trail]:
+    """To the end of what it has counted."""
+    file = AuditFile(config.log.audit_file)
+    with file.running():
+        trail = Trail(clock, file)
+        try:
+            yield trail
+        finally:
+            trail.end()
+
+
+def _hung_up(trail: Trail, outcome: str) -> None:
+    trail.add(Deed(what="reload", who="SIGHUP", outcome=outcome))
+
+
+@asynccontextmanager
 async def _shaped(
     config: Config,
     fleet: Fleet,
@@ -204,7 +267,7 @@ async def _shaped(
     """What SDKs for WeChat use: its own routes, and if so configured whatever has none here."""
     handles = Handles(fleet.app, clock)
     callers = Callers(fleet.keepers, fleet.records, access, owners=owners, handles=handles)
-    facade = Facade(fleet.keepers, callers, handles, follower=follower)
+    facade = Facade(fleet.keepers, callers, handles, follower=follower, clock=clock)
     if not config.forward.enabled:
         yield [facade]
         return
@@ -228,11 +291,6 @@ async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:
             log.warning("store_doubtful", found=finding.text, advice=finding.advice)
     if bad:
         raise StoreError("\n".join(f"{finding.text}; {finding.advice}" for finding in bad))
-
-
-def _wanted(config: Config) -> Room:
-    server = config.server
-    return Room(tcp=server.connections, per_address=server.connections_per_address)
 
 
 def _unix(config: Config) -> UnixSocket | None:

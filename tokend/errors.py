@@ -10,6 +10,7 @@
     │   ├── BadRequest
     │   ├── Malformed
     │   ├── Unauthorized
+    │   ├── TooManyWrongKeys
     │   ├── Forbidden
     │   │   └── Proxied                  or the operator, who knows the proxy in between
     │   ├── UnknownKey
@@ -79,6 +80,14 @@ class Malformed(CallerError):
 
 class Unauthorized(CallerError):
     """No client key, or one that nobody knows."""
+
+
+class TooManyWrongKeys(CallerError):
+    """Keys that nobody knows, one after another; the next is looked at after *retry_after*."""
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Forbidden(CallerError):

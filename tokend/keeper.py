@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from tokend.budget import Purse
+from tokend.budget import NOBODY, Purse
 from tokend.errors import (
     LeaseBusy,
     RefreshLimited,
@@ -114,6 +114,11 @@ class Keeper:
             error=self._plan.error,
         )
 
+    @property
+    def generation(self) -> int:
+        """Of the token there is, usable or not; 0 if there is none."""
+        return self._kept.token.generation if self._kept.token else 0
+
     # What is planned
 
     @property
@@ -145,29 +150,30 @@ class Keeper:
 
     # What others ask for
 
-    async def refresh(self, *, rejected: Secret | int | None) -> Replaced:
-        """Replace the token that WeChat *rejected*; None: the current one, whatever it is.
+    async def refresh(self, *, rejected: Secret | int | None, by: str) -> Replaced:
+        """Replace the token that WeChat *rejected*; None: the current one, whatever it is. *by* is
+        who says so, and what that costs is on their share of the budget.
 
         A report of any other token than the current one asks WeChat nothing. Raises
         ``RefreshLimited``, ``NotReady``, ``UpstreamError``, ``StoreError``; the token stays then.
         """
         token = self._kept.usable()
         if token is None:
-            return await self._replace_nothing(rejected)
+            return await self._replace_nothing(rejected, by)
         if rejected is not None and not token.is_reported(rejected):
             return Replaced(answer=self.current(), refreshed=False)
         while self._is_still(token):
-            flight = self._flight or self._launch_request(token, rejected)
+            flight = self._flight or self._launch_request(token, rejected, by)
             await flight.landed()
         return Replaced(answer=self.current(), refreshed=True)
 
-    async def report(self, rejected: Secret | int, patience: timedelta) -> None:
+    async def report(self, rejected: Secret | int, patience: timedelta, *, by: str) -> None:
         """``refresh`` for those who take the current token if there is no other: past the guard
         rails it is compared with WeChat's, where that is free. Raises what else ``refresh`` does.
         """
         try:
             async with asyncio.timeout(patience.total_seconds()):
-                await self.refresh(rejected=rejected)
+                await self.refresh(rejected=rejected, by=by)
         except RefreshLimited:
             await self.check(patience)
         except TimeoutError:
@@ -209,11 +215,11 @@ class Keeper:
         self._on_plan(self)
         return found is not None and found.refreshing
 
-    async def _replace_nothing(self, rejected: Secret | int | None) -> Replaced:
+    async def _replace_nothing(self, rejected: Secret | int | None, by: str) -> Replaced:
         """Without a usable token a report adds nothing; an operator need not wait for the plan."""
         if rejected is not None:
             raise self._kept.not_ready()
-        flight = self._flight or self._launch_request(None, rejected)
+        flight = self._flight or self._launch_request(None, rejected, by)
         await flight.landed()
         return Replaced(answer=self.current(), refreshed=True)
 
@@ -227,16 +233,18 @@ class Keeper:
         self._kept.publish(token)
         self._on_plan(self)
 
-    def _launch_request(self, condemned: Token | None, rejected: Secret | int | None) -> Flight:
+    def _launch_request(
+        self, condemned: Token | None, rejected: Secret | int | None, by: str
+    ) -> Flight:
         now = self._clock.now()
         forced = rejected is None
         wait = self._plan.wait_for_force(now) if forced else self._plan.wait_for_report(now)
         if wait:
             raise RefreshLimited(f"{self.key}: {self._plan.error}", retry_after=wait)
-        self._budget.check(by_operator=forced)
+        self._budget.check(by, by_operator=forced)
         if condemned is None:
             return self._launch(Purpose.REFRESH, self._planned(Purpose.REFRESH))
-        purse = Purse(self._budget, by_operator=forced)
+        purse = Purse(self._budget, by, by_operator=forced)
         return self._launch(Purpose.REPLACE, partial(self._refresher.replace, condemned, purse))
 
     def _planned(self, purpose: Purpose) -> Work:
@@ -245,7 +253,7 @@ class Keeper:
             return partial(self._refresher.refresh, token, partial(self._is_due, token))
         if purpose is Purpose.RESTORE:
             return partial(self._refresher.restore, token)
-        purse = Purse(self._budget, by_operator=False)
+        purse = Purse(self._budget, NOBODY)
         return partial(self._refresher.confirm, token, purse)
 
     def _launch(self, purpose: Purpose, work: Work) -> Flight:

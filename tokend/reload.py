@@ -30,7 +30,7 @@ _FIXED: dict[str, Callable[[Config], object]] = {
 
 
 class Reload:
-    """*mistakes* are those of the last reading; the configuration before it is still in force."""
+    """*active* is in force; *mistakes* are those of the last reading, if that is not."""
 
     def __init__(
         self,
@@ -39,12 +39,16 @@ class Reload:
         read: Callable[[], Config],
         apply: Callable[[Config], None],
         reloading: Callable[[], AbstractContextManager[None]],
+        on_signal: Callable[[str], None],
     ) -> None:
-        """*reloading* is entered around each reading."""
-        self._active = active
+        """*reloading* is entered around each reading; *on_signal* hears what came of one that a
+        signal asked for: ``ok``, or why it did not happen.
+        """
+        self.active = active
         self._read = read
         self._apply = apply
         self._reloading = reloading
+        self._on_signal = on_signal
         self._turn = asyncio.Lock()
         self.mistakes: tuple[str, ...] = ()
 
@@ -53,12 +57,18 @@ class Reload:
         while True:
             await asked.wait()
             asked.clear()
-            try:
-                await self.reload()
-            except ConfigError:
-                pass  # told of in log and status
-            except Exception:
-                log.exception("reload_crashed")
+            self._on_signal(await self._outcome())
+
+    async def _outcome(self) -> str:
+        """Of a reload that nobody waits for; log and status say more."""
+        try:
+            await self.reload()
+        except ConfigError:
+            return "configuration_refused"
+        except Exception:
+            log.exception("reload_crashed")
+            return "internal_error"
+        return "ok"
 
     async def reload(self) -> None:
         """Raises ``ConfigError``; nothing has changed then."""
@@ -76,13 +86,13 @@ class Reload:
             log.warning("reload_refused", mistakes=error.mistakes)
             raise
         self._apply(config)
-        self._active, self.mistakes = config, ()
+        self.active, self.mistakes = config, ()
         for warning in config.warnings:
             log.warning("configuration_doubtful", found=warning)
         log.info("reloaded", apps=len(config.apps), clients=len(config.clients))
 
     def _refuse_fixed(self, config: Config) -> None:
-        changed = [name for name, of in _FIXED.items() if of(config) != of(self._active)]
+        changed = [name for name, of in _FIXED.items() if of(config) != of(self.active)]
         if changed:
             raise ConfigError(
                 [

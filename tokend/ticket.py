@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
 from tokend.errors import NotReady, RefreshLimited, TokenRejected, UpstreamUnreachable
 from tokend.wechat.replies import read_ticket
 
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
     from tokend.wechat.recipes import TicketRecipe
     from tokend.wechat.transport import Transport
 
+log = structlog.get_logger()
+
 _PATIENCE = timedelta(seconds=5)
+
+# When so many access_tokens were rejected and replaced in a row, it is not for their sake.
+_MOST_REPLACED = 3
 
 
 class TicketSource:
@@ -32,27 +39,40 @@ class TicketSource:
         self._transport = transport
         self._tokens = tokens
         self._rejected: Secret | None = None
+        self._replaced = 0
 
     async def prepare(self) -> None:
         """See to an access_token that WeChat has not rejected, before any lease is taken: the one
-        that is being got now; another one, where the last ticket was refused for its sake.
+        that is being got now; another one, where the last ticket was refused for its sake. What
+        WeChat refuses with each of them waits for the one that comes anyway.
         """
         await self._tokens.settled(_PATIENCE)
         if self._current() == self._rejected:
-            try:
-                await self._tokens.refresh(rejected=self._rejected)
-            except (NotReady, RefreshLimited) as error:
-                raise _waiting(error) from None
+            await self._replace(self._rejected)
+
+    async def _replace(self, rejected: Secret) -> None:
+        if self._replaced >= _MOST_REPLACED:
+            raise _waiting(f"WeChat has rejected {self._replaced} in a row; see kinds of the app")
+        by = f"tokend {self._app.name}{self._recipe.path}"
+        try:
+            replaced = await self._tokens.refresh(rejected=rejected, by=by)
+        except (NotReady, RefreshLimited) as error:
+            raise _waiting(error) from None
+        self._replaced += replaced.refreshed
+        if self._replaced == _MOST_REPLACED:
+            log.error("ticket_refused_with_each_token", app=self._app.name, path=self._recipe.path)
 
     async def issue(self) -> Issued:
         access_token = self._current()
         try:
-            return read_ticket(
+            ticket = read_ticket(
                 await self._transport.send(self._recipe.request(access_token)), self._app
             )
         except TokenRejected:
             self._rejected = access_token
             raise
+        self._replaced = 0
+        return ticket
 
     def _current(self) -> Secret:
         try:
@@ -61,5 +81,5 @@ class TicketSource:
             raise _waiting(error) from None
 
 
-def _waiting(error: Exception) -> UpstreamUnreachable:
+def _waiting(error: Exception | str) -> UpstreamUnreachable:
     return UpstreamUnreachable(f"waiting for the access_token: {error}")

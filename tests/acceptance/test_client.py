@@ -165,7 +165,7 @@ async def test_thirty_two_threads_with_a_dead_token_are_one_new_token(
 
     assert outcomes == [{"errcode": 0}] * 32
     assert len(tries) <= 64
-    assert sum("refresh_requested" in line for line in tokend.lines) == 1
+    assert sum('"what": "refresh"' in line for line in tokend.lines) == 1
     assert await wechat.calls("token") == 2
 
 

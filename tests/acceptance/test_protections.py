@@ -45,8 +45,8 @@ PROTECTIONS = (
     Protection(
         "single flight",
         "keeper.py",
-        "            flight = self._flight or self._launch_request(token, rejected)",
-        "            flight = self._launch_request(token, rejected)",
+        "            flight = self._flight or self._launch_request(token, rejected, by)",
+        "            flight = self._launch_request(token, rejected, by)",
         (f"{PROTOCOL}two_hundred_reports_in_one_process_take_one_lease",),
     ),
     Protection(

@@ -22,6 +22,8 @@ from tokend.api.routes import make_app
 from tokend.api.screen import Screen
 from tokend.api.source import Proxies
 from tokend.api.warden import Warden
+from tokend.audit.file import AuditFile
+from tokend.audit.trail import Trail
 from tokend.errors import ConfigError
 from tokend.model import Client, Permission
 
@@ -83,13 +85,14 @@ class Api:
         self.scene = scene
         self.keeper, self.schedule = scene.node()
         self.file = File()
-        self.access = Access(clients)
+        self.access = Access(clients, scene.clock)
         self.app = make_app(
             {str(KEY): self.keeper},
             self.access,
             scene.clock,
             follower=Still(),
             configuration=self.file,
+            trail=Trail(scene.clock, AuditFile("")),
             shaped=[],
             screen=Screen(hosts=["tokend.internal"], proxies=Proxies()),
             polls=Polls(most=20, most_per_client=10),
@@ -221,7 +224,7 @@ async def test_a_long_poll_is_answered_by_the_next_generation(api: Api) -> None:
     poll = asyncio.create_task(api.call("GET", TOKEN, params={"after": str(known), "wait": "60"}))
     await asyncio.sleep(0.05)
 
-    await api.keeper.refresh(rejected=None)
+    await api.keeper.refresh(rejected=None, by="shopper")
 
     answer = await (await poll).json()
     assert answer["generation"] > known
@@ -529,7 +532,7 @@ async def test_a_long_poll_ends_with_the_permission(make: Make) -> None:
     await asyncio.sleep(0.05)
 
     api.access.change(CLIENTS[:1])
-    await api.keeper.refresh(rejected=None)
+    await api.keeper.refresh(rejected=None, by="shopper")
 
     assert (await poll).status == 401
 

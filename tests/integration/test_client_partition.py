@@ -149,13 +149,13 @@ def test_a_new_token_is_known_soon_after_a_partition(
         async with reading(folder) as (house, wire, reader):
             breaks(wire)
             await asyncio.sleep(TEN_MINUTES)
-            await house.fleet.keepers[KEY].refresh(rejected=None)
+            await house.fleet.keepers[KEY].refresh(rejected=None, by="x")
             wire.mend()
             await asyncio.sleep(NOTICED[breaks])
             assert reader.has_the_current_one()
 
             await asyncio.sleep(60)
-            await house.fleet.keepers[KEY].refresh(rejected=None)
+            await house.fleet.keepers[KEY].refresh(rejected=None, by="x")
             await asyncio.sleep(1)
             assert reader.has_the_current_one()
 

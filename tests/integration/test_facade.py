@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from kit.clock import settle
 from kit.house import BLOG, SHOP, House, key
 from kit.office import CORPID
@@ -194,6 +195,19 @@ async def test_force_refresh_reports_the_token_that_was_given_last(house: House)
     assert after["access_token"] == house.token("shop/access_token")
 
 
+async def test_the_processes_of_a_client_do_not_condemn_each_others_new_token(house: House) -> None:
+    """Each has met the end of the first token, and says so without naming it."""
+    await house.post(STABLE, GOOD)
+
+    answers = []
+    for _ in range(8):
+        answers.append((await house.post(STABLE, GOOD | {"force_refresh": True}))["access_token"])
+        await house.live(61)
+
+    assert answers[:5] == answers[:1] * 5
+    assert len(set(answers)) == 2
+
+
 async def test_force_refresh_without_a_token_to_report_is_a_plain_get(house: House) -> None:
     before = house.token("shop/access_token")
 
@@ -234,7 +248,7 @@ async def test_a_token_is_known_as_soon_as_it_is_given(
         return await save(*given)
 
     monkeypatch.setattr(LocalStore, "save", save_slowly)
-    refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+    refreshing = asyncio.create_task(keeper.refresh(rejected=None, by="shopper"))
     await settle()
     given = await house.get(TOKEN, **GOOD)
 
@@ -324,7 +338,7 @@ async def test_what_is_wrong_with_a_ticket_is_said_with_wechats_errcode(
 
 async def test_a_token_that_wechat_honours_no_longer_is_nobodys(house: House) -> None:
     first = house.token("shop/access_token")
-    await house.fleet.keepers["shop/access_token"].refresh(rejected=None)
+    await house.fleet.keepers["shop/access_token"].refresh(rejected=None, by="shopper")
     await house.clock.advance(301)
 
     answer = await house.get(TICKET, access_token=first, type="jsapi")
@@ -335,7 +349,7 @@ async def test_a_token_that_wechat_honours_no_longer_is_nobodys(house: House) ->
 async def test_the_token_before_the_current_one_still_tells_who_calls(house: House) -> None:
     first = house.token("shop/access_token")
     await house.clock.advance(61)
-    await house.fleet.keepers["shop/access_token"].refresh(rejected=None)
+    await house.fleet.keepers["shop/access_token"].refresh(rejected=None, by="shopper")
 
     answer = await house.get(TICKET, access_token=first, type="jsapi")
 
@@ -398,7 +412,7 @@ async def test_a_handle_ends_with_the_token_it_stands_for(house: House) -> None:
 def named(house: House, given: str) -> list[Any]:
     """Whoever that is; nobody, if it is refused."""
     try:
-        return list(house.callers.by_token(None, Secret(given)))
+        return list(house.callers.by_token(make_mocked_request("GET", "/"), Secret(given)))
     except Refused:
         return []
 

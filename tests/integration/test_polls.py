@@ -81,7 +81,7 @@ async def test_a_crowd_is_answered_one_after_another(
 
     polls = Polls(most=number, most_per_client=number, draw=draw)
     tasks = await waiting(polls, keeper, *[ONE] * number)
-    await keeper.refresh(rejected=None)
+    await keeper.refresh(rejected=None, by="x")
 
     answers = await asyncio.gather(*tasks)
 

@@ -9,9 +9,10 @@ import pytest
 from aiohttp import web
 from kit.served import Served, connected, said, served, statuses, until_over
 
+from tokend.addresses import address, neighbourhood
 from tokend.api.problems import problems
 from tokend.api.screen import Screen
-from tokend.api.source import Proxies, address, neighbourhood
+from tokend.api.source import Proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -69,7 +69,7 @@ class Place:
         self._server = server
         loaded = self._load(more)
         assert loaded.tls
-        self.access = Access(loaded.clients.values())
+        self.access = Access(loaded.clients.values(), clock)
         self.handshakes = Handshakes(loaded.tls.context, clock)
         self.app = web.Application(middlewares=[problems])
         self.app.router.add_get("/", self._who)

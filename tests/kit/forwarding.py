@@ -32,6 +32,8 @@ from tokend.wechat.relay import open_relay
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tokend.forward.target import Target
+
 KEY = "client-canary-key"
 OLD = "92_token-canary-old"
 ALLOWED = ("/cgi-bin/", "/CGI-bin/", "/wxa/", "/sns/")
@@ -46,8 +48,8 @@ class Account:
     reported: list[str] = field(default_factory=list)
     trouble: TokendError | None = None
 
-    def allows(self, path: str) -> bool:
-        return path.startswith(ALLOWED)
+    def allows(self, target: Target) -> bool:
+        return target.path.startswith(ALLOWED)
 
     def token(self) -> Secret:
         if not self.tokens:

@@ -17,11 +17,16 @@ from tokend.api.polls import Polls
 from tokend.api.routes import make_app
 from tokend.api.screen import Screen
 from tokend.api.source import Proxies
+from tokend.audit.file import AuditFile
+from tokend.audit.trail import Trail
+from tokend.errors import ConfigError
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
 from tokend.facade.owners import Owners
 from tokend.facade.routes import Facade
 from tokend.fleet import Fleet
+from tokend.forward.forward import Forward
+from tokend.forward.passages import Passages
 from tokend.model import Platform
 from tokend.schedule import Schedule
 from tokend.simulator.account import Account
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
 
     from kit.virtual import LoopClock
+    from tokend.wechat.relay import Relay
 
 NO_PROXIES = Proxies()
 SHOP, BLOG = "wx0123456789abcdef", "wxfedcba9876543210"
@@ -101,6 +107,7 @@ class House:
         apps: str = APPS,
         clock: ManualClock | LoopClock | None = None,
         proxies: Proxies = NO_PROXIES,
+        relay: Relay | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         accounts = [
@@ -111,6 +118,7 @@ class House:
         self.wechat = DirectTransport(self.world, self.clock)
         self.schedule = Schedule(self.clock)
         self.owners = Owners(self.clock)
+        self.trail = Trail(self.clock, AuditFile(""))
         self.tasks: set[asyncio.Task[object]] = set()
         self.config = _load(folder, f"[forward]\nenabled = true\n{apps}{clients}")
         self.fleet = Fleet(
@@ -123,20 +131,26 @@ class House:
         )
         self.trouble = None
         self.mistakes = ()
-        self.access = access = Access(self.config.clients.values())
+        self.access = access = Access(self.config.clients.values(), self.clock)
         self.handles = handles = Handles(self.fleet.app, self.clock)
         self.callers = callers = Callers(
             self.fleet.keepers, self.fleet.records, access, owners=self.owners, handles=handles
         )
+        self.upstreams: dict[Platform, str] = {}
+        shaped = [Facade(self.fleet.keepers, callers, handles, follower=self, clock=self.clock)]
+        if relay:
+            passages = Passages(callers, self.upstreams)
+            shaped.append(Forward(relay, passages, awake=self.awake))
         self.app = make_app(
             self.fleet.keepers,
             access,
             self.clock,
             follower=self,
             configuration=self,
+            trail=self.trail,
             screen=Screen(proxies=proxies),
             polls=Polls(most=100, most_per_client=100),
-            shaped=[Facade(self.fleet.keepers, callers, handles, follower=self)],
+            shaped=shaped,
         )
         self.http: TestClient
 
@@ -162,6 +176,11 @@ class House:
     async def awake(self) -> None:
         """There are no other nodes."""
 
+    async def reload(self) -> None:
+        """The file says what it said before, if it has no *mistakes*."""
+        if self.mistakes:
+            raise ConfigError(self.mistakes)
+
     async def get(self, path: str, **query: str) -> dict[str, object]:
         async with self.http.get(path, params=query) as response:
             assert response.status == 200, await response.text()
@@ -180,15 +199,13 @@ class House:
         """All that tokend has now, by key."""
         return {name: self.token(name) for name in self.fleet.keepers}
 
-    async def reload(self) -> None:
-        """What the file says is in force."""
-
     def is_valid(self, value: object) -> bool:
         return self.world.is_valid(str(value), self.clock.now())
 
     def _planned(self, keeper) -> None:
         self.schedule.plan(keeper)
         self.owners.learn(keeper)
+        self.trail.learn(keeper.key, keeper.generation)
 
     def _spawn(self, flight):
         task = asyncio.get_running_loop().create_task(flight)

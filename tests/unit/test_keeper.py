@@ -354,7 +354,9 @@ async def test_two_hundred_reports_of_the_same_token_ask_wechat_once(classic: Sc
     keeper, _ = await started(classic)
     rejected = keeper.current().token.value
 
-    outcomes = await asyncio.gather(*(keeper.refresh(rejected=rejected) for _ in range(200)))
+    outcomes = await asyncio.gather(
+        *(keeper.refresh(rejected=rejected, by="x") for _ in range(200))
+    )
 
     assert classic.calls() == 2
     assert all(outcome.refreshed for outcome in outcomes)
@@ -365,7 +367,9 @@ async def test_a_reporter_that_leaves_does_not_end_the_refresh(scene: Scene) -> 
     keeper, _ = await started(scene)
     rejected = keeper.current().token.value
     scene.wechat.hold()
-    leaver, stayer = (asyncio.create_task(keeper.refresh(rejected=rejected)) for _ in range(2))
+    leaver, stayer = (
+        asyncio.create_task(keeper.refresh(rejected=rejected, by="x")) for _ in range(2)
+    )
     await settle()
 
     leaver.cancel()
@@ -379,10 +383,12 @@ async def test_a_reporter_that_leaves_does_not_end_the_refresh(scene: Scene) -> 
 async def test_late_reports_of_that_token_ask_wechat_nothing(scene: Scene) -> None:
     keeper, _ = await started(scene)
     rejected = keeper.current().token.value
-    await keeper.refresh(rejected=rejected)
+    await keeper.refresh(rejected=rejected, by="x")
     sent = len(scene.wechat.sent)
 
-    outcomes = await asyncio.gather(*(keeper.refresh(rejected=rejected) for _ in range(200)))
+    outcomes = await asyncio.gather(
+        *(keeper.refresh(rejected=rejected, by="x") for _ in range(200))
+    )
 
     assert len(scene.wechat.sent) == sent
     assert not any(outcome.refreshed for outcome in outcomes)
@@ -392,7 +398,7 @@ async def test_a_report_may_name_the_generation(scene: Scene) -> None:
     keeper, _ = await started(scene)
     known = keeper.current().token
 
-    outcome = await keeper.refresh(rejected=known.generation)
+    outcome = await keeper.refresh(rejected=known.generation, by="x")
 
     assert outcome.refreshed
     assert outcome.answer.token.value != known.value
@@ -405,7 +411,7 @@ async def test_a_report_after_a_rotation_behind_our_back_costs_no_forced_refresh
     rejected = keeper.current().token.value
     stable.world.rotate(APPID, stable.clock.now())
 
-    outcome = await keeper.refresh(rejected=rejected)
+    outcome = await keeper.refresh(rejected=rejected, by="x")
 
     assert outcome.refreshed
     assert stable.is_valid(keeper)
@@ -416,36 +422,39 @@ async def test_a_report_of_the_token_wechat_still_gives_forces_a_new_one(stable:
     keeper, _ = await started(stable)
     rejected = keeper.current().token.value
 
-    outcome = await keeper.refresh(rejected=rejected)
+    outcome = await keeper.refresh(rejected=rejected, by="x")
 
     assert outcome.answer.token.value != rejected
     assert stable.account.forced_at == stable.clock.now()
 
 
-async def test_a_loop_of_reports_gets_one_new_token_a_minute(scene: Scene) -> None:
+@pytest.mark.parametrize(("callers", "new"), [(1, 3), (300, 5)])
+async def test_a_loop_of_reports_gets_one_new_token_a_minute_and_three_a_caller(
+    scene: Scene, callers: int, new: int
+) -> None:
     """A client under a permanent 40001 reports whatever it is given."""
     keeper, schedule = await started(scene)
     generations = {keeper.current().token.generation}
     sent = len(scene.wechat.sent)
 
-    for _ in range(300):
+    for n in range(300):
         with contextlib.suppress(RefreshLimited):
-            await keeper.refresh(rejected=keeper.current().token.value)
+            await keeper.refresh(rejected=keeper.current().token.value, by=str(n % callers))
         generations.add(keeper.current().token.generation)
         await live(scene, schedule, 1)
 
-    assert len(generations) == 1 + 5
-    assert len(scene.wechat.sent) - sent <= 3 * 5
+    assert len(generations) == 1 + new
+    assert len(scene.wechat.sent) - sent <= 3 * new
 
 
 async def test_a_refused_report_says_when_to_come_back_and_the_token_stays(scene: Scene) -> None:
     keeper, _ = await started(scene)
-    await keeper.refresh(rejected=keeper.current().token.value)
+    await keeper.refresh(rejected=keeper.current().token.value, by="x")
     current = keeper.current().token
     await scene.clock.advance(20)
 
     with pytest.raises(RefreshLimited) as caught:
-        await keeper.refresh(rejected=current.value)
+        await keeper.refresh(rejected=current.value, by="x")
 
     assert caught.value.retry_after == timedelta(seconds=40)
     assert keeper.current().token == current
@@ -455,19 +464,19 @@ async def test_a_forced_refresh_gives_a_new_token_under_the_same_guard(scene: Sc
     keeper, _ = await started(scene)
     old = keeper.current().token
 
-    outcome = await keeper.refresh(rejected=None)
+    outcome = await keeper.refresh(rejected=None, by="x")
 
     assert outcome.answer.token.value != old.value
     assert scene.is_valid(keeper)
     with pytest.raises(RefreshLimited):
-        await keeper.refresh(rejected=None)
+        await keeper.refresh(rejected=None, by="x")
 
 
 async def test_scheduled_refreshes_do_not_use_up_the_guard(scene: Scene) -> None:
     keeper, schedule = await started(scene)
     await live(scene, schedule, 6940, 10)
 
-    outcome = await keeper.refresh(rejected=keeper.current().token.value)
+    outcome = await keeper.refresh(rejected=keeper.current().token.value, by="x")
 
     assert outcome.refreshed
 
@@ -478,7 +487,7 @@ async def test_a_report_that_wechat_refuses_keeps_the_token(scene: Scene) -> Non
     scene.account.secret = "was reset"
 
     with pytest.raises(UpstreamRefused, match="40125"):
-        await keeper.refresh(rejected=token.value)
+        await keeper.refresh(rejected=token.value, by="x")
 
     assert keeper.current().token == token
 
@@ -488,17 +497,17 @@ async def test_after_a_refusal_reports_wait_and_an_operator_need_not(scene: Scen
     token = keeper.current().token
     scene.account.secret, right = "was reset", scene.account.secret
     with pytest.raises(UpstreamRefused):
-        await keeper.refresh(rejected=token.value)
+        await keeper.refresh(rejected=token.value, by="x")
     scene.account.secret = right
     await scene.clock.advance(60.5)
     scene.wechat.replies.append({"errcode": 40125, "errmsg": "invalid appsecret"})
     with pytest.raises(UpstreamRefused):
-        await keeper.refresh(rejected=None)
+        await keeper.refresh(rejected=None, by="x")
     await scene.clock.advance(61)
 
     with pytest.raises(RefreshLimited, match="40125"):
-        await keeper.refresh(rejected=token.value)
-    outcome = await keeper.refresh(rejected=None)
+        await keeper.refresh(rejected=token.value, by="x")
+    outcome = await keeper.refresh(rejected=None, by="x")
 
     assert outcome.refreshed
 
@@ -509,7 +518,7 @@ async def test_a_report_joins_the_refresh_that_is_running(classic: Scene) -> Non
     await live(classic, schedule, 6890, 10)
     classic.wechat.hold()
     await live(classic, schedule, 15)
-    report = asyncio.create_task(keeper.refresh(rejected=rejected))
+    report = asyncio.create_task(keeper.refresh(rejected=rejected, by="x"))
     await settle()
 
     classic.wechat.let_go()
@@ -523,7 +532,7 @@ async def test_a_report_without_a_usable_token_adds_no_call(scene: Scene) -> Non
     keeper, _ = scene.node()
 
     with pytest.raises(NotReady):
-        await keeper.refresh(rejected=Secret("92_whatever"))
+        await keeper.refresh(rejected=Secret("92_whatever"), by="x")
 
     assert scene.wechat.sent == []
 
@@ -586,7 +595,7 @@ async def test_a_refresh_by_another_node_just_before_the_lease_is_seen(
 async def test_a_change_by_another_node_is_noticed(scene: Scene) -> None:
     first, _ = await started(scene)
     second, _ = await started(scene)
-    await first.refresh(rejected=None)
+    await first.refresh(rejected=None, by="x")
 
     await second.notice()
 
@@ -603,7 +612,7 @@ async def test_a_token_is_served_from_memory_while_the_store_is_away(
         raise StoreError("away")
 
     monkeypatch.setattr(LocalStore, "save", away)
-    refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+    refreshing = asyncio.create_task(keeper.refresh(rejected=None, by="x"))
     await settle()
     await scene.clock.advance(1)
     outcome = await refreshing
@@ -639,7 +648,7 @@ async def test_a_token_that_could_not_be_stored_leaves_its_intent(
 
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "save", away)
-        refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+        refreshing = asyncio.create_task(keeper.refresh(rejected=None, by="x"))
         await settle()
         await classic.clock.advance(1)
         await refreshing
@@ -687,10 +696,10 @@ async def test_without_a_store_a_rejected_token_is_looked_up_but_never_forced(
     token = keeper.current().token
 
     with pytest.raises(StoreError):
-        await keeper.refresh(rejected=token.value)
+        await keeper.refresh(rejected=token.value, by="x")
     kept = keeper.current().token
     stable.world.rotate(APPID, stable.clock.now())
-    outcome = await keeper.refresh(rejected=token.value)
+    outcome = await keeper.refresh(rejected=token.value, by="x")
 
     assert kept.value == token.value
     assert outcome.answer.token.generation > token.generation
@@ -704,7 +713,7 @@ async def test_without_a_store_a_loop_of_reports_asks_wechat_hardly_ever(stable:
 
     for _ in range(59):
         with pytest.raises((StoreError, RefreshLimited)):
-            await keeper.refresh(rejected=rejected)
+            await keeper.refresh(rejected=rejected, by="x")
         await stable.clock.advance(1)
 
     assert len(stable.wechat.sent) <= 3

@@ -13,6 +13,7 @@ from kit.house import BLOG, SHOP, House, key
 
 from tokend.facade.errcodes import Refused
 from tokend.forward.passages import Passages
+from tokend.forward.target import read_target
 from tokend.model import Permission, Platform, Secret
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ can = ["call"]
 [clients.seller]
 apps = ["sales"]
 can = ["read", "call"]
+[clients.below]
+apps = ["blog"]
+can = ["call"]
+paths = ["/cgi-bin/*"]
+[clients.clearer]
+apps = ["blog"]
+can = ["call"]
+paths = ["/cgi-bin/*", "/cgi-bin/clear_quota"]
 [clients.both]
 apps = ["shop", "sales"]
 can = ["call"]
@@ -146,12 +155,18 @@ async def test_what_gives_no_passage_is_refused(house: House, given, errcode: in
         ("blind", "/cgi-bin/user/info", True),
         ("blind", "/cgi-bin/menu/get", False),
         ("seller", "/cgi-bin/whatever", True),
+        pytest.param("seller", "/cgi-bin/clear_quota", False, id="power over all, unnamed"),
+        pytest.param("seller", "/cgi-bin/Clear_Quota", False, id="power, in other letters"),
+        pytest.param("seller", "/cgi-bin/openapi/quota/clear", False, id="power over a quota"),
+        pytest.param("seller", "/cgi-bin/openapi/quota/get", True, id="a look at a quota"),
+        pytest.param("below", "/cgi-bin/clear_quota", False, id="power, by all that is below"),
+        pytest.param("clearer", "/cgi-bin/clear_quota", True, id="power, by its name"),
     ],
 )
 async def test_a_client_may_call_what_its_list_names(
     house: House, client: str, path: str, *, allowed: bool
 ) -> None:
-    assert passage(house, key(client)).allows(path) is allowed
+    assert passage(house, key(client)).allows(read_target(f"{path}?access_token=x")) is allowed
 
 
 async def test_a_permission_that_was_taken_away_ends_the_passage(

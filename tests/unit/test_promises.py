@@ -226,7 +226,7 @@ class Promises(RuleBasedStateMachine):
     def _ask(self, node: Node, rejected: object) -> None:
         async def ask() -> None:
             try:
-                await node.keeper.refresh(rejected=rejected)
+                await node.keeper.refresh(rejected=rejected, by="shopper")
             except TokendError:
                 return
 

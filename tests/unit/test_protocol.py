@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,7 +67,7 @@ async def test_a_node_that_got_its_lease_too_late_does_not_ask_under_it(
 
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "acquire", slowly)
-        reporting = asyncio.create_task(keeper.refresh(rejected=None))
+        reporting = asyncio.create_task(keeper.refresh(rejected=None, by="x"))
         await settle()
         await scene.clock.advance(NO_RECONCILE.guard.total_seconds() + 2)
         asked_late = scene.calls() - calls
@@ -91,7 +93,7 @@ async def test_a_lost_answer_to_the_acquiring_is_asked_for_again_and_gets_the_sa
         return lease
 
     monkeypatch.setattr(LocalStore, "acquire", deaf_once)
-    await keeper.refresh(rejected=None)
+    await keeper.refresh(rejected=None, by="x")
 
     assert len(fences) == 2
     assert fences[0] == fences[1]
@@ -110,7 +112,7 @@ async def test_a_save_that_fails_twice_is_tried_a_third_time(
         return await save(store, *args)
 
     monkeypatch.setattr(LocalStore, "save", failing)
-    refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+    refreshing = asyncio.create_task(keeper.refresh(rejected=None, by="x"))
     await settle()
     await scene.clock.advance(1)
     await refreshing
@@ -133,7 +135,7 @@ async def test_two_hundred_reports_in_one_process_take_one_lease(
 
     monkeypatch.setattr(LocalStore, "acquire", counted)
     scene.wechat.hold()
-    reports = [asyncio.create_task(keeper.refresh(rejected=rejected)) for _ in range(200)]
+    reports = [asyncio.create_task(keeper.refresh(rejected=rejected, by="x")) for _ in range(200)]
     await settle()
     scene.wechat.let_go()
     await live(scene, 5)
@@ -150,11 +152,11 @@ async def test_after_an_unclear_classic_answer_no_other_node_asks_for_90_seconds
     await live(classic, 100, schedule)
     classic.wechat.coming.append("unanswered")
     with pytest.raises(UpstreamUnclear):
-        await one.refresh(rejected=None)
+        await one.refresh(rejected=None, by="x")
     sent = len(classic.wechat.sent)
 
     await live(classic, 85, schedule)
-    reporting = asyncio.create_task(other.refresh(rejected=other.current().token.value))
+    reporting = asyncio.create_task(other.refresh(rejected=other.current().token.value, by="x"))
     await live(classic, 4, schedule)
     early = len(classic.wechat.sent)
     await live(classic, 10, schedule)
@@ -173,7 +175,7 @@ async def killed_in_a_refresh(scene: Scene) -> None:
     """A node reports its token and dies when WeChat has been asked."""
     keeper, _ = await started(scene)
     scene.wechat.hold()
-    reporting = asyncio.create_task(keeper.refresh(rejected=None))
+    reporting = asyncio.create_task(keeper.refresh(rejected=None, by="x"))
     await settle()
     for flight in scene.flights_of(keeper):
         flight.cancel()
@@ -248,7 +250,7 @@ async def test_a_forced_call_that_wechat_did_not_answer_is_looked_into_soon(
 
     stable.wechat.send = unanswered
     with pytest.raises(UpstreamUnclear):
-        await keeper.refresh(rejected=keeper.current().token.value)
+        await keeper.refresh(rejected=keeper.current().token.value, by="x")
     await live(stable, 5, schedule)
 
     # The free one and the forced one; one to find out, and one to be sure.
@@ -337,7 +339,7 @@ async def test_a_token_that_could_not_be_stored_is_stored_once_the_store_is_back
     if scene.method == "token":
         with monkeypatch.context() as patched:
             patched.setattr(LocalStore, "save", away)
-            refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+            refreshing = asyncio.create_task(keeper.refresh(rejected=None, by="x"))
             await settle()
             await live(scene, 2)
             await refreshing
@@ -382,7 +384,7 @@ async def test_without_a_store_only_the_standalone_minter_mints_and_only_at_the_
     early = scene.calls()
     await live(scene, 120, schedule)
     with pytest.raises((StoreError, NotReady)):
-        await keeper.refresh(rejected=None)
+        await keeper.refresh(rejected=None, by="x")
 
     assert early == 1
     assert scene.calls() == (2 if terms.mints_alone else 1)
@@ -393,11 +395,11 @@ async def test_without_a_store_only_the_standalone_minter_mints_and_only_at_the_
 
 async def test_two_nodes_share_one_minute_between_costly_calls(scene: Scene) -> None:
     (one, _), (other, _) = await started(scene), await started(scene)
-    await one.refresh(rejected=None)
+    await one.refresh(rejected=None, by="x")
     await other.notice()
 
     with pytest.raises(RefreshLimited) as refusal:
-        await other.refresh(rejected=other.current().token.value)
+        await other.refresh(rejected=other.current().token.value, by="x")
 
     assert timedelta(seconds=55) < refusal.value.retry_after <= timedelta(seconds=60)
     assert scene.is_valid(other)
@@ -408,11 +410,13 @@ async def test_callers_get_fifteen_new_tokens_a_day_and_an_operator_five_more(
 ) -> None:
     keeper, _ = await started(classic)
 
+    names = map(str, count())
+
     async def ask(*, by_operator: bool) -> bool:
         await classic.clock.advance(61)
         rejected = None if by_operator else keeper.current().token.value
         try:
-            return (await keeper.refresh(rejected=rejected)).refreshed
+            return (await keeper.refresh(rejected=rejected, by=next(names))).refreshed
         except RefreshLimited:
             return False
 
@@ -426,14 +430,59 @@ async def test_callers_get_fifteen_new_tokens_a_day_and_an_operator_five_more(
     assert not later
 
 
+async def test_no_caller_gets_more_than_three_in_ten_minutes_and_half_of_a_days(
+    classic: Scene,
+) -> None:
+    keeper, _ = await started(classic)
+    got: list[int] = []
+
+    with capture_logs() as logs:
+        for second in range(0, 7000, 61):
+            await classic.clock.advance(61)
+            with contextlib.suppress(RefreshLimited):
+                await keeper.refresh(rejected=keeper.current().token.value, by="evil")
+                got.append(second)
+        others = await keeper.refresh(rejected=keeper.current().token.value, by="shopper")
+    told = [line["event"] for line in logs if line["log_level"] in {"error", "warning"}]
+
+    assert len(got) == 7
+    assert all(later - early >= 600 for early, later in zip(got, got[3:], strict=False))
+    assert others.refreshed
+    assert told == ["caller_limited"] * 2 + ["half_of_budget_spent"]
+
+
+async def test_an_operator_has_a_share_as_everybody_has(classic: Scene) -> None:
+    keeper, _ = await started(classic)
+    for _ in range(3):
+        await classic.clock.advance(61)
+        await keeper.refresh(rejected=None, by="socket uid=0")
+    await classic.clock.advance(61)
+
+    with pytest.raises(RefreshLimited, match="by socket uid=0, which gets 3 in 10") as refused:
+        await keeper.refresh(rejected=None, by="socket uid=0")
+
+    assert refused.value.retry_after == timedelta(seconds=600 - 3 * 61)
+
+
+async def test_what_never_got_to_wechat_is_on_nobodys_share(classic: Scene) -> None:
+    keeper, _ = await started(classic)
+    classic.wechat.coming += ["unreachable"] * 5
+    for _ in range(5):
+        await classic.clock.advance(61)
+        with pytest.raises(UpstreamUnreachable):
+            await keeper.refresh(rejected=None, by="x")
+
+    assert (await keeper.refresh(rejected=None, by="x")).refreshed
+
+
 async def test_the_minute_is_kept_by_a_node_whose_store_forgets(scene: Scene) -> None:
     keeper, _ = await started(scene)
-    await keeper.refresh(rejected=None)
+    await keeper.refresh(rejected=None, by="x")
     record = await scene.table.read(KEY.record)
     await scene.table.update(KEY.record, lambda _: type(record)())
 
     with pytest.raises(RefreshLimited):
-        await keeper.refresh(rejected=None)
+        await keeper.refresh(rejected=None, by="x")
 
 
 # The breaker
@@ -535,7 +584,7 @@ async def test_an_older_token_that_is_restored_first_does_not_win(scene: Scene) 
     """One node has not heard of the other's newer token when the store has lost both."""
     (one, first), (other, second) = await started(scene), await started(scene)
     await other.notice()
-    newer = (await one.refresh(rejected=None)).answer.token
+    newer = (await one.refresh(rejected=None, by="x")).answer.token
     scene.table.forget()
 
     await other.notice()
@@ -581,7 +630,7 @@ async def test_an_unclear_forced_call_is_known_to_every_node(stable: Scene) -> N
 
     stable.wechat.send = unanswered
     with pytest.raises(UpstreamUnclear):
-        await one.refresh(rejected=None)
+        await one.refresh(rejected=None, by="x")
     await stable.clock.advance(1)
     await other.notice()
     doubtful = other.current().state
@@ -603,9 +652,9 @@ async def test_an_heir_that_could_not_ask_leaves_the_dead_nodes_intent_to_the_ne
     await live(classic, 35, schedule)
     classic.wechat.coming.append("unreachable")
     with pytest.raises(UpstreamUnreachable):
-        await heir.refresh(rejected=None)
+        await heir.refresh(rejected=None, by="x")
 
-    await heir.refresh(rejected=None)
+    await heir.refresh(rejected=None, by="x")
 
     assert heir.current().state is State.SUSPECT
 
@@ -616,8 +665,8 @@ async def test_calls_that_never_got_to_wechat_cost_nothing(classic: Scene) -> No
 
     for _ in range(17):
         with pytest.raises(UpstreamUnreachable):
-            await keeper.refresh(rejected=keeper.current().token.value)
-    answer = await keeper.refresh(rejected=keeper.current().token.value)
+            await keeper.refresh(rejected=keeper.current().token.value, by="x")
+    answer = await keeper.refresh(rejected=keeper.current().token.value, by="x")
 
     assert answer.refreshed
 
@@ -628,7 +677,7 @@ async def test_a_token_that_could_not_be_saved_is_saved_under_its_own_lease_and_
     keeper, schedule = await started(classic)
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "save", away)
-        refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+        refreshing = asyncio.create_task(keeper.refresh(rejected=None, by="x"))
         await settle()
         await classic.clock.advance(1)
         await refreshing
@@ -643,14 +692,14 @@ async def test_what_wechat_forbade_stays_forbidden_when_a_token_is_restored(stab
     keeper, schedule = await started(stable)
     stable.wechat.replies.append({"errcode": 89506, "errmsg": "refused twice"})
     with pytest.raises(UpstreamRefused):
-        await keeper.refresh(rejected=keeper.current().token.value)
+        await keeper.refresh(rejected=keeper.current().token.value, by="x")
     sent = len(stable.wechat.sent)
     stable.table.forget()
 
     await keeper.notice()
     await live(stable, 5, schedule)
     with pytest.raises(RefreshLimited):
-        await keeper.refresh(rejected=None)
+        await keeper.refresh(rejected=None, by="x")
 
     assert len(stable.wechat.sent) == sent
 
@@ -711,7 +760,7 @@ async def test_a_new_token_is_served_before_it_is_saved(
     old = keeper.current().token
     monkeypatch.setattr(LocalStore, "save", away)
 
-    refreshing = asyncio.create_task(keeper.refresh(rejected=None))
+    refreshing = asyncio.create_task(keeper.refresh(rejected=None, by="x"))
     await settle()
     served = keeper.current().token
     await classic.clock.advance(1)
@@ -728,7 +777,7 @@ async def test_an_unclear_classic_refresh_is_repeated_as_soon_as_the_quarantine_
     old = keeper.current().token
     classic.wechat.coming.append("unanswered")
     with pytest.raises(UpstreamUnclear):
-        await keeper.refresh(rejected=None)
+        await keeper.refresh(rejected=None, by="x")
 
     for _ in range(100):
         await live(classic, 1, schedule)

@@ -56,7 +56,7 @@ def test_it_lists_every_permission() -> None:
 
 def test_it_lists_every_route_of_wechats() -> None:
     router = web.UrlDispatcher()
-    Facade({}, callers=None, handles=None, follower=None).add_to(router)
+    Facade({}, callers=None, handles=None, follower=None, clock=None).add_to(router)
     routes = {f"`{route.method} {route.resource.canonical}`" for route in router.routes()}
     # Answered as WeChat does: there is no such call.
     no_calls = {"`GET /cgi-bin/stable_token`"}

@@ -130,7 +130,7 @@ async def test_a_follower_that_has_stood_still_looks_before_a_token_is_read(
     await settle()
     clock.suspend(timedelta(seconds=400))
     for _ in range(2):
-        await one.refresh(rejected=None)
+        await one.refresh(rejected=None, by="shopper")
         clock.suspend(timedelta(seconds=61))
     stale = scene.is_valid(other)
 

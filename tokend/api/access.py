@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from tokend.api.audited import deed_of, name_of
 from tokend.api.source import is_unix
+from tokend.api.wrong_keys import WrongKeys
+from tokend.audit.source import source
 from tokend.errors import Forbidden, Unauthorized
 from tokend.model import Client, Permission
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiohttp import web
+
+    from tokend.clock import Clock
 
 # Whoever may open the Unix socket: its mode and group decide.
 _OPERATOR = Client(name="socket", key_sha256="", apps=None, can=frozenset(Permission))
@@ -34,10 +39,12 @@ class Access:
     may need as well; who sends none is the client of the certificate, if that one needs no key.
 
     A look-up by digest tells a caller nothing through its timing: who could steer the digest of a
-    guess could break SHA-256.
+    guess could break SHA-256. No key, a wrong one and one of a client that is gone are the same
+    work, and get the same answer.
     """
 
-    def __init__(self, clients: Iterable[Client]) -> None:
+    def __init__(self, clients: Iterable[Client], clock: Clock) -> None:
+        self._wrong_keys = WrongKeys(clock)
         self._clients: tuple[Client, ...] = ()
         self.change(clients)
 
@@ -55,15 +62,22 @@ class Access:
         return self.holder(request, key.strip() if scheme.lower() == "bearer" else "")
 
     def holder(self, request: web.Request, key: str) -> Client:
-        """Whoever has *key*, where one is asked for; empty is none. Raises ``Unauthorized``."""
+        """Whoever has *key*, where one is asked for; empty is none. Raises ``Unauthorized``, after
+        many wrong keys ``TooManyWrongKeys``.
+        """
+        client = self._holder(request, key)
+        if client is None:
+            self._wrong_keys.count(source(deed_of(request).where))
+            raise Unauthorized("no client key or certificate, or none that tokend knows")
+        deed_of(request).who = name_of(client, request)
+        return client
+
+    def _holder(self, request: web.Request, key: str) -> Client | None:
         if is_unix(request.transport):
             return _OPERATOR
         if not self._clients:
             return _ANYONE
-        client = self.known(request, key) if key else self._certified(request)
-        if client is None:
-            raise Unauthorized("no client key or certificate, or none that tokend knows")
-        return client
+        return self.known(request, key) if key else self._certified(request)
 
     def known(self, request: web.Request, key: str) -> Client | None:
         """The client with this key."""

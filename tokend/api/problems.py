@@ -11,11 +11,15 @@ import structlog
 from aiohttp import web
 
 from tokend import errors
+from tokend.api.audited import deed_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 log = structlog.get_logger()
+
+
+_CODE = web.ResponseKey("code", str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,14 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
             HTTPStatus.FORBIDDEN,
             "proxied",
             "ask tokend without a proxy, or have its operator name the proxy in server.proxies",
+        ),
+    ),
+    (
+        errors.TooManyWrongKeys,
+        Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_wrong_keys",
+            "see which program there has no key, or an old one; those with good keys are served",
         ),
     ),
     (
@@ -168,23 +180,29 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         response = await handler(request)
     except web.HTTPException as error:
-        response = http_problem(error)
+        response = _noted(request, http_problem(error))
     except errors.TokendError as error:
-        response = problem(error)
+        response = _noted(request, problem(error))
     except Exception:
-        log.exception("request_crashed", method=request.method, route=_route(request))
-        response = _document(_INTERNAL, "tokend failed to answer", {})
+        log.exception("request_crashed", route=deed_of(request).route)
+        response = _noted(request, _document(_INTERNAL, "tokend failed to answer", {}))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
+def _noted(request: web.Request, response: web.Response) -> web.Response:
+    deed_of(request).outcome = response[_CODE]
+    return response
+
+
+def problem_of(error: errors.TokendError) -> Problem:
+    return next((row for kind, row in PROBLEMS if isinstance(error, kind)), _INTERNAL)
+
+
 def problem(error: errors.TokendError) -> web.Response:
     """The document of *error*."""
-    for kind, row in PROBLEMS:
-        if isinstance(error, kind):
-            response = _document(row, str(error), _extras(error))
-            return _last(response) if isinstance(error, errors.Malformed) else response
-    return _document(_INTERNAL, str(error), {})
+    response = _document(problem_of(error), str(error), _extras(error))
+    return _last(response) if isinstance(error, errors.Malformed) else response
 
 
 def http_problem(error: web.HTTPException) -> web.Response:
@@ -218,7 +236,13 @@ def raw(response: web.Response) -> bytes:
 
 
 # These say when to come back.
-_LATER = (errors.NotReady, errors.RefreshLimited, errors.TooManyPolls, errors.Crowded)
+_LATER = (
+    errors.NotReady,
+    errors.RefreshLimited,
+    errors.TooManyPolls,
+    errors.TooManyWrongKeys,
+    errors.Crowded,
+)
 
 
 def _extras(error: errors.TokendError) -> dict[str, Any]:
@@ -246,14 +270,11 @@ def _document(problem: Problem, detail: str, extras: dict[str, Any]) -> web.Resp
         headers["Retry-After"] = str(document["retry_after"])
     if problem.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return web.json_response(
+    response = web.json_response(
         document,
         status=problem.status.value,
         headers=headers,
         content_type="application/problem+json",
     )
-
-
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource else "none"
+    response[_CODE] = problem.code
+    return response

@@ -6,14 +6,15 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
 from aiohttp import web
 
 from tokend.api import wire
 from tokend.api.access import require
+from tokend.api.audited import audited, deed_of
 from tokend.api.problems import problems
 from tokend.api.signature import signed
-from tokend.errors import Forbidden, NotReady, RefreshLimited, UnknownKey
+from tokend.audit.deed import UNNEEDED
+from tokend.errors import Forbidden, NotReady, UnknownKey
 from tokend.model import Permission, State
 
 if TYPE_CHECKING:
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
     from tokend.api.access import Access
     from tokend.api.polls import Polls
     from tokend.api.screen import Screen
+    from tokend.audit.trail import Trail
     from tokend.clock import Clock
     from tokend.follower import Follower
     from tokend.keeper import Keeper
     from tokend.model import Answer, Client
-
-log = structlog.get_logger()
 
 # How long a reader waits for the first token of a key, and a reporter for the next one.
 _COLD_PATIENCE = timedelta(seconds=5)
@@ -60,6 +60,7 @@ def make_app(
     *,
     follower: Follower,
     configuration: Configuration,
+    trail: Trail,
     shaped: Sequence[Shaped],
     screen: Screen,
     polls: Polls,
@@ -68,7 +69,10 @@ def make_app(
     routes = Routes(
         keepers, access, clock, follower=follower, configuration=configuration, polls=polls
     )
-    app = web.Application(middlewares=[problems, screen.look], client_max_size=wire.LONGEST_BODY)
+    app = web.Application(
+        middlewares=[audited(trail, clock), problems, screen.look],
+        client_max_size=wire.LONGEST_BODY,
+    )
     app.router.add_get("/v1/apps", routes.status)
     app.router.add_get("/v1/apps/{app}/{kind}", routes.token)
     app.router.add_post("/v1/apps/{app}/{kind}/refresh", routes.refresh)
@@ -105,7 +109,7 @@ class Routes:
     async def token(self, request: web.Request) -> web.Response:
         """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
         client = self._access.client(request)
-        keeper = self._allowed(client, request, Permission.READ)
+        keeper = self._allowed(client, request, Permission.READ, request.match_info["kind"])
         if not client.sees_tokens:
             raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
         await self._follower.awake()
@@ -121,6 +125,7 @@ class Routes:
         response = web.Response(status=304)
         if not wire.is_known(request, answer):
             response = self._render(request, keeper, answer)
+            deed_of(request).generation = answer.token.generation
         response.etag = wire.etag(answer)
         return response
 
@@ -128,11 +133,10 @@ class Routes:
         """What a page needs for the JS-SDK; *kind* names another ticket than the usual one."""
         client = self._access.client(request)
         url, kind = await wire.page(request)
-        app = request.match_info["app"]
-        require(client, Permission.SIGN, app)
-        keeper = self._keeper(f"{app}/{kind}")
+        keeper = self._allowed(client, request, Permission.SIGN, kind)
         await self._follower.awake()
         answer = await keeper.ready(_COLD_PATIENCE)
+        deed_of(request).generation = answer.token.generation
         return web.json_response(
             signed(
                 url,
@@ -147,33 +151,28 @@ class Routes:
         client = self._access.client(request)
         rejected = await wire.rejected(request)
         permission = Permission.FORCE if rejected is None else Permission.REFRESH
-        keeper = self._allowed(client, request, permission)
+        keeper = self._allowed(client, request, permission, request.match_info["kind"])
         if not client.sees_tokens:
             raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
         await self._follower.awake()
+        deed = deed_of(request)
+        deed.before = keeper.generation
         try:
             async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
-                replaced = await keeper.refresh(rejected=rejected)
-        except RefreshLimited as error:
-            log.warning("refresh_limited", key=str(keeper.key), client=client.name, why=str(error))
-            raise
+                replaced = await keeper.refresh(rejected=rejected, by=deed.who)
         except TimeoutError:
             raise NotReady(
                 f"{keeper.key}: the refresh is still under way", retry_after=timedelta(seconds=1)
             ) from None
-        log.info(
-            "refresh_requested",
-            key=str(keeper.key),
-            client=client.name,
-            forced=rejected is None,
-            refreshed=replaced.refreshed,
-        )
+        deed.generation = replaced.answer.token.generation
+        deed.outcome = "" if replaced.refreshed else UNNEEDED
         body = wire.token_json(keeper.key, replaced.answer, self._clock.wall())
         return web.json_response({**body, "refreshed": replaced.refreshed})
 
     async def status(self, request: web.Request) -> web.Response:
         """Every key that this client may see, without values."""
         client = self._access.client(request)
+        deed_of(request).what = Permission.STATUS
         if Permission.STATUS not in client.can:
             raise Forbidden(f"{client.name} may not see the status")
         now = self._clock.wall()
@@ -193,6 +192,7 @@ class Routes:
     async def reload(self, request: web.Request) -> web.Response:
         """Read the configuration again, as at SIGHUP."""
         client = self._access.client(request)
+        deed_of(request).what = Permission.RELOAD
         if Permission.RELOAD not in client.can:
             raise Forbidden(f"{client.name} may not reload the configuration")
         await self._configuration.reload()
@@ -210,15 +210,16 @@ class Routes:
             {"ready": not missing, "not_ready": missing}, status=503 if missing else 200
         )
 
-    def _allowed(self, client: Client, request: web.Request, permission: Permission) -> Keeper:
-        app, kind = request.match_info["app"], request.match_info["kind"]
+    def _allowed(
+        self, client: Client, request: web.Request, permission: Permission, kind: str
+    ) -> Keeper:
+        app, deed = request.match_info["app"], deed_of(request)
+        keeper = self._keepers.get(f"{app}/{kind}")
+        deed.what = permission
+        deed.key = str(keeper.key) if keeper else ""
         require(client, permission, app)
-        return self._keeper(f"{app}/{kind}")
-
-    def _keeper(self, key: str) -> Keeper:
-        keeper = self._keepers.get(key)
         if keeper is None:
-            raise UnknownKey(f"{key}: no such key")
+            raise UnknownKey(f"{app}/{kind}: no such key")
         return keeper
 
     def _render(self, request: web.Request, keeper: Keeper, answer: Answer) -> web.Response:

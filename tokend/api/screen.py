@@ -31,7 +31,7 @@ class Screen:
     async def look(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Raises ``Malformed``, ``Forbidden`` or ``Proxied``."""
         _refuse_forms(request)
-        self.proxies.refuse_others(request)
+        self.proxies.look(request)
         self._refuse_browsers(request)
         return await handler(request)
 

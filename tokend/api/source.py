@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from aiohttp import web
+
+from tokend.addresses import address
 from tokend.errors import Proxied
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
-    from aiohttp import web
-
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+    from tokend.addresses import Address, Network
 
 # Somebody else stands between the caller and tokend. It may be an open one, made to fetch a token:
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
 _MARKS = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP")
 
-# What one customer of a provider has of IPv6. https://www.rfc-editor.org/rfc/rfc6177
-_SITE_BITS = 64
+_NAMED = web.RequestKey("named", str)
 
 
 def is_unix(transport: asyncio.BaseTransport | None) -> bool:
@@ -35,17 +33,9 @@ def peer(transport: asyncio.BaseTransport | None) -> Address | None:
     return address(name[0]) if isinstance(name, tuple) else None
 
 
-def address(text: str) -> Address:
-    """An IPv4 address is the same where it is written as one of IPv6. Raises ``ValueError``."""
-    found = ipaddress.ip_address(text)
-    return getattr(found, "ipv4_mapped", None) or found
-
-
-def neighbourhood(found: Address) -> Address | Network:
-    """What counts as one where many come: of IPv6 anybody has as many addresses as they like."""
-    if isinstance(found, ipaddress.IPv4Address):
-        return found
-    return ipaddress.IPv6Network((found.packed, _SITE_BITS), strict=False)
+def remote(request: web.Request) -> str:
+    """Who asks, for logs and limits: whom a proxy named, or who is at the other end."""
+    return request.get(_NAMED) or request.remote or "gone"
 
 
 class Proxies:
@@ -57,8 +47,8 @@ class Proxies:
     def __contains__(self, found: Address) -> bool:
         return any(found in network for network in self._networks)
 
-    def refuse_others(self, request: web.Request) -> None:
-        """Raise ``Proxied`` for what was passed on by a program that is none of these.
+    def look(self, request: web.Request) -> None:
+        """Note whom one of these names. Raises ``Proxied`` for what others have passed on.
 
         On the Unix socket by any: whoever may open that may do everything, and those behind a
         proxy may not.
@@ -66,6 +56,8 @@ class Proxies:
         marks = [mark for mark in _MARKS if mark in request.headers]
         if marks and not self._is_behind(request):
             raise Proxied(f"{marks[0]}: this request was passed on by a proxy that is not known")
+        if marks:
+            request[_NAMED] = str(self.source(request))
 
     def source(self, request: web.Request) -> Address | None:
         """The last address that is no proxy's, for limits and logs; None at the Unix socket.

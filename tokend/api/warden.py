@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tokend.api.source import Proxies, is_unix, neighbourhood, peer
+from tokend.addresses import neighbourhood
+from tokend.api.source import Proxies, is_unix, peer
 
 if TYPE_CHECKING:
+    from tokend.addresses import Address, Network
     from tokend.api.door import Door
     from tokend.api.room import Room
-    from tokend.api.source import Address, Network
 
 log = structlog.get_logger()
 

@@ -21,6 +21,7 @@ from tokend.config.values import (
     Listen,
     Network,
     Octal,
+    Path,
     Pattern,
     ProxyUrl,
     SocketPath,
@@ -55,9 +56,9 @@ class ServerSettings(_Section):
     socket_group: Group = ""
     allowed_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
     proxies: Annotated[tuple[Network, ...], Field(strict=False)] = ()
-    connections: Annotated[int, Field(ge=4, le=100_000)] = 1024
-    connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 256
-    polls_per_client: Annotated[int, Field(ge=1, le=100_000)] = 512
+    connections: Annotated[int, Field(ge=4, le=100_000)] = 4096
+    connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    polls_per_client: Annotated[int, Field(ge=1, le=100_000)] = 2048
     cert_file: str = ""
     key_file: str = ""
     client_ca_file: str = ""
@@ -182,6 +183,7 @@ class LogSettings(_Section):
     """How much is told."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    audit_file: Path = ""
 
 
 class WecomSettings(_Section):

@@ -156,6 +156,12 @@ def _socket_path(path: str) -> str:
     return path
 
 
+def _path(path: str) -> str:
+    if path and not (path.startswith("/") and path.isprintable()):
+        raise ValueError(f"{path!a}: must be an absolute path")
+    return path
+
+
 def _group(name: str) -> str:
     if name:
         try:
@@ -208,6 +214,7 @@ Corpid: TypeAlias = Annotated[
 Group: TypeAlias = Annotated[str, AfterValidator(_group)]
 KeySha256: TypeAlias = Annotated[str, AfterValidator(_key_sha256)]
 Octal: TypeAlias = Annotated[str, _like(r"0?[0-7]{3}", "octal digits, as in '0660'")]
+Path: TypeAlias = Annotated[str, AfterValidator(_path)]
 Pattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
 ProxyUrl: TypeAlias = Annotated[str, AfterValidator(_proxy_url)]
 SocketPath: TypeAlias = Annotated[str, AfterValidator(_socket_path)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokend.api.access import may_come
+from tokend.api.audited import deed_of, name_of
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import ACCESS_TOKEN, Permission, Platform, Secret
@@ -77,6 +78,7 @@ class Callers:
         tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")
         if tokens is None or tokens.key.platform is not Platform.OFFICIAL:
             return None
+        deed_of(request).key = str(tokens.key)
         return Caller(client=client, tokens=tokens)
 
     def by_corp_secret(self, request: web.Request, *, corpid: str, secret: str) -> list[Caller]:
@@ -90,17 +92,24 @@ class Callers:
             if tokens.key.appid.startswith(f"{corpid}/")
         ]
 
-    def by_token(self, request: web.Request, given: Secret) -> Iterator[Caller]:
+    def by_token(self, request: web.Request, given: Secret) -> list[Caller]:
         """Whoever it may be, if it is not known for sure: a token was given to every client that
         may read it. Raises ``Refused``.
         """
+        deed = deed_of(request)
         if handled := self._handles.unseal(given, self._access.named):
-            return iter([self._by_handle(request, *handled)])
-        if record := self._owners.record(given):
-            return self._holders(request, self._records.get(record))
-        if client := self._access.known(request, given.reveal()):
-            return iter([self._by_key(client)])
-        raise _UNKNOWN_TOKEN
+            deed.who = name_of(handled[0], request)
+            callers = [self._by_handle(request, *handled)]
+        elif record := self._owners.record(given):
+            callers = list(self._holders(request, self._records.get(record)))
+            deed.who = " or ".join(name_of(each.client, request) for each in callers)
+        elif client := self._access.known(request, given.reveal()):
+            deed.who = name_of(client, request)
+            callers = [self._by_key(client)]
+        else:
+            raise _UNKNOWN_TOKEN
+        deed.key = str(callers[0].tokens.key) if callers else ""
+        return callers
 
     def _by_handle(self, request: web.Request, client: Client, appid: str) -> Caller:
         tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")

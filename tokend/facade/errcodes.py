@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tokend import errors
+from tokend.api.audited import deed_of
+from tokend.api.problems import problem_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -25,8 +27,16 @@ TOKEN_MISSING = 41001
 APPID_MISSING = 41002
 SECRET_MISSING = 41004
 POST_NEEDED = 43002
+TOO_OFTEN = 45011
 UNAUTHORIZED = 48001
 MALFORMED = 47001
+
+# What the audit trail calls them.
+_OUTCOMES = {
+    INVALID_CREDENTIAL: "unauthorized",
+    INVALID_SECRET: "unauthorized",
+    UNAUTHORIZED: "forbidden",
+}
 
 
 class Refused(Exception):
@@ -44,10 +54,15 @@ def shaped(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except Refused as refused:
+            deed_of(request).outcome = _OUTCOMES.get(refused.errcode, "refused")
             return _refusal(refused.errcode, str(refused))
+        except errors.TooManyWrongKeys as error:
+            deed_of(request).outcome = problem_of(error).code
+            return _refusal(TOO_OFTEN, str(error))
         except errors.TokendError as error:
             # What is wrong between tokend and WeChat is none of the SDK's business: it would take
             # WeChat's own errcode for a word about the client key.
+            deed_of(request).outcome = problem_of(error).code
             return _refusal(SYSTEM_BUSY, str(error))
 
     return answer

@@ -9,20 +9,26 @@ https://developer.work.weixin.qq.com/document/path/91039
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tokend.api.audited import deed_of
 from tokend.api.wire import read_body
+from tokend.audit.deed import UNNEEDED
 from tokend.errors import Unauthorized
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
+from tokend.policy import OVERLAP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
+    from tokend.clock import Clock
     from tokend.facade.callers import Caller, Callers
     from tokend.facade.handles import Handles
     from tokend.follower import Follower
@@ -37,6 +43,21 @@ _TICKET_TYPES = {"jsapi": "jsapi_ticket", "wx_card": "wx_card_ticket"}
 _WECOM_TICKET_TYPES = {"agent_config": "agent_config_ticket"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a client was given last, and since when."""
+
+    generation: int
+    since: datetime
+    is_first: bool
+
+    def is_meant(self, current: int, now: datetime) -> bool:
+        """Tell if a report without a name is one of this token. For as long as WeChat honours the
+        one before it, another process of the client may have met the end of that.
+        """
+        return self.generation == current and (self.is_first or now - self.since >= OVERLAP)
+
+
 class Facade:
     """The handlers; ``errcodes.shaped`` goes around each."""
 
@@ -47,12 +68,14 @@ class Facade:
         handles: Handles,
         *,
         follower: Follower,
+        clock: Clock,
     ) -> None:
         self._keepers = keepers
         self._callers = callers
         self._handles = handles
         self._follower = follower
-        self._given: dict[tuple[str, str], int] = {}
+        self._clock = clock
+        self._given: dict[tuple[str, str], _Given] = {}
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/cgi-bin/token", errcodes.shaped(self.token))
@@ -67,18 +90,23 @@ class Facade:
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token."""
-        return await self._current(self._by_secret(request, _query(request)), {})
+        return await self._current(request, self._by_secret(request, _query(request)), {})
 
     async def stable_token(self, request: web.Request) -> web.Response:
         """The current token. ``force_refresh`` reports the one this client was given last."""
         given = await _json(request)
         caller = self._by_secret(request, given)
         if given.get("force_refresh") is not True:
-            return await self._current(caller, {})
+            return await self._current(request, caller, {})
+        deed = deed_of(request)
+        deed.what = Permission.REFRESH
         await self._follower.awake()
         await caller.tokens.ready(_PATIENCE)
         caller.require(Permission.REFRESH)
-        await self._force(caller)
+        deed.before = caller.tokens.generation
+        await self._force(caller, by=deed.who)
+        deed.generation = caller.tokens.generation
+        deed.outcome = "" if deed.has_replaced else UNNEEDED
         return self._give(caller, {})
 
     async def post_needed(self, _: web.Request) -> web.Response:
@@ -105,8 +133,9 @@ class Facade:
                 f"invalid corpid, this client has {len(callers)} apps of it; make a client of its "
                 "own for each",
             )
+        deed_of(request).key = str(callers[0].tokens.key)
         _require(callers[0])
-        return await self._current(callers[0], {"errcode": 0, "errmsg": "ok"})
+        return await self._current(request, callers[0], {"errcode": 0, "errmsg": "ok"})
 
     async def get_jsapi_ticket(self, request: web.Request) -> web.Response:
         return await self._ticket(request, "jsapi_ticket")
@@ -132,32 +161,42 @@ class Facade:
         _require(caller)
         return caller
 
-    async def _current(self, caller: Caller, head: dict[str, Any]) -> web.Response:
+    async def _current(
+        self, request: web.Request, caller: Caller, head: dict[str, Any]
+    ) -> web.Response:
         await self._follower.awake()
         await caller.tokens.ready(_PATIENCE)
         await self._compare(caller)
+        deed = deed_of(request)
+        deed.what = Permission.READ if caller.client.sees_tokens else "handle"
+        deed.generation = caller.tokens.generation
         return self._give(caller, head)
 
-    async def _force(self, caller: Caller) -> None:
-        """Report what this client was given last. If that is not the current token, or was given
-        by another node, nobody knows which one it means: the current one is compared.
+    async def _force(self, caller: Caller, *, by: str) -> None:
+        """Report what this client was given last. If that is not the current token, was given by
+        another node, or has taken the place of one that other processes of the client may still
+        have, nobody knows which one it means: the current one is compared.
         """
-        rejected = self._given.get(_of(caller))
-        if rejected == caller.tokens.current().token.generation:
-            await caller.tokens.report(rejected, _REFRESH_PATIENCE)
+        given = self._given.get(_of(caller))
+        if given and given.is_meant(caller.tokens.generation, self._clock.now()):
+            await caller.tokens.report(given.generation, _REFRESH_PATIENCE, by=by)
         else:
             await caller.tokens.check(_CHECK_PATIENCE)
 
     async def _compare(self, caller: Caller) -> None:
         """Whoever asks again for the token it has may have met a rejection."""
-        current = caller.tokens.current().token.generation
-        if self._given.get(_of(caller)) == current:
+        given = self._given.get(_of(caller))
+        if given and given.generation == caller.tokens.generation:
             await caller.tokens.check(_CHECK_PATIENCE)
 
     def _give(self, caller: Caller, head: dict[str, Any]) -> web.Response:
         """What this client may have: the token, or a handle."""
         answer = caller.tokens.current()
-        self._given[_of(caller)] = answer.token.generation
+        before = self._given.get(_of(caller))
+        if before is None or before.generation != answer.token.generation:
+            self._given[_of(caller)] = _Given(
+                answer.token.generation, self._clock.now(), is_first=before is None
+            )
         value = answer.token.value
         if not caller.client.sees_tokens:
             value = self._handles.seal(
@@ -177,7 +216,10 @@ class Facade:
         tickets = self._keepers.get(f"{caller.app}/{kind}")
         if tickets is None:
             raise Refused(errcodes.UNAUTHORIZED, f"apps.{caller.app}.kinds has no {kind}")
+        deed = deed_of(request)
+        deed.what, deed.key = Permission.READ, str(tickets.key)
         answer = await tickets.ready(_PATIENCE)
+        deed.generation = answer.token.generation
         return _answer({"errcode": 0, "errmsg": "ok"}, "ticket", answer.token.value, answer)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
+from tokend.api.audited import deed_of
 from tokend.errors import TokendError
 from tokend.facade.errcodes import UNAUTHORIZED, Refused, shaped
 from tokend.forward.answer import deliver, open_answer
@@ -55,9 +56,11 @@ class Forward:
         if request.method not in _METHODS:
             raise web.HTTPMethodNotAllowed(request.method, _METHODS)
         target = read_target(request.raw_path)
+        deed = deed_of(request)
+        deed.path, deed.of_power = target.path, target.is_of_power
         await self._awake()
         passage = self._passages(target.caller, request)
-        if not passage.allows(target.path):
+        if not passage.allows(target):
             raise Refused(UNAUTHORIZED, f"this client may not call {target.path}")
         try:
             async with while_there(request):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tokend.api.audited import deed_of
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from tokend.audit.deed import Deed
     from tokend.facade.callers import Callers
+    from tokend.forward.target import Target
     from tokend.keeper import Keeper
     from tokend.model import Client, Platform
 
@@ -31,6 +34,8 @@ class Passages:
 
     def __call__(self, given: str, request: web.Request) -> Passage:
         """Of whoever has *given* for an access_token. Raises ``Refused``."""
+        deed = deed_of(request)
+        deed.what = Permission.CALL
         callers = [
             caller
             for caller in self._callers.by_token(request, Secret(given))
@@ -39,10 +44,12 @@ class Passages:
         if not callers:
             raise Refused(errcodes.UNAUTHORIZED, "api unauthorized, this client may not call")
         tokens = callers[0].tokens
+        deed.generation = tokens.generation
         return Passage(
             clients=[caller.client for caller in callers],
             tokens=tokens,
             upstream=self._upstreams[tokens.key.platform],
+            deed=deed,
         )
 
 
@@ -53,17 +60,26 @@ class Passage:
     clients: Sequence[Client]
     tokens: Keeper
     upstream: str
+    deed: Deed
 
-    def allows(self, path: str) -> bool:
-        return any(_allows(client.paths, path) for client in self.clients)
+    def allows(self, target: Target) -> bool:
+        allows = _names if target.is_of_power else _allows
+        return any(allows(client.paths, target.path) for client in self.clients)
 
     def token(self) -> Secret:
         return self.tokens.current().token.value
 
     async def replace(self, rejected: Secret) -> Secret:
         """What replaces *rejected*, which may be the same. Raises ``TokendError``."""
-        await self.tokens.report(rejected, _PATIENCE)
+        self.deed.before = self.tokens.generation
+        await self.tokens.report(rejected, _PATIENCE, by=self.deed.who)
+        self.deed.generation = self.tokens.generation
         return self.token()
+
+
+def _names(paths: Sequence[str], path: str) -> bool:
+    """By its own name, not with all that is below another."""
+    return path in paths
 
 
 def _allows(paths: Sequence[str], path: str) -> bool:

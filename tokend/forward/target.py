@@ -53,6 +53,11 @@ _NEVER = {
     "/sns": _FOR_USERS,
 }
 
+# What works on the account itself, and is there a few times a month for all who use it: passed on
+# for those alone whose paths name it, and told of each time.
+# https://developers.weixin.qq.com/doc/service/api/apimanage/api_clearquota.html
+_OF_POWER = frozenset({"/cgi-bin/clear_quota", "/cgi-bin/openapi/quota/clear"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -62,6 +67,11 @@ class Target:
     caller: str
     before: str
     after: str
+
+    @property
+    def is_of_power(self) -> bool:
+        """In any case, as for those that are never passed on."""
+        return self.path.lower() in _OF_POWER
 
     def with_token(self, token: Secret) -> str:
         return f"{self.before}{quote(token.reveal(), safe='')}{self.after}"

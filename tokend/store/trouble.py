@@ -35,7 +35,10 @@ def said(error: Exception) -> str:
 
     While it connects, redis-py takes any exception for the message of one of its own.
     """
-    if any(isinstance(each, BaseException) for each in error.args):
-        return f"{type(error).__name__}: {type(error.args[0]).__name__}"
+    cause = next((each for each in error.args if isinstance(each, Exception)), None)
+    if isinstance(cause, RedisError):
+        return said(cause)
+    if cause is not None:
+        return f"{type(error).__name__}: {type(cause).__name__}"
     text = str(error).partition(_ARGUMENTS)[0][:_LONGEST]
     return text or type(error).__name__

@@ -1,0 +1,58 @@
+"""What each request does is noted while it is answered, and told of afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from tokend.api import peers
+from tokend.audit.deed import OK, Deed
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+    from tokend.audit.trail import Trail
+    from tokend.clock import Clock
+    from tokend.model import Client
+
+_DEED = web.RequestKey("deed", Deed)
+
+
+def deed_of(request: web.Request) -> Deed:
+    """What *request* does, as far as it is known by now."""
+    deed = request.get(_DEED)
+    if deed is None:
+        deed = request[_DEED] = Deed(where=peers.where(request), route=_route(request))
+    return deed
+
+
+def name_of(client: Client, request: web.Request) -> str:
+    """Who that is: the socket is of all who may open it."""
+    peer = peers.peer(request)
+    return f"{client.name} uid={peer.uid}" if peer else client.name
+
+
+def audited(trail: Trail, clock: Clock) -> Middleware:
+    """Goes around everything that gives an answer."""
+
+    @web.middleware
+    async def audit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = clock.elapsed()
+        try:
+            response = await handler(request)
+            if deed := request.get(_DEED):
+                deed.outcome = deed.outcome or OK
+            return response
+        finally:
+            if deed := request.get(_DEED):
+                deed.outcome = deed.outcome or "unfinished"
+                trail.add(deed, took=clock.elapsed() - began)
+
+    return audit
+
+
+def _route(request: web.Request) -> str:
+    """As it stands in the router, so that nothing is told that somebody made up."""
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical if resource else 'none'}"
