@@ -19,6 +19,7 @@ from tokend.model import Issued, Secret, Token, TokenKey
 from tokend.store.local import LocalStore
 from tokend.store.redis import open_redis
 from tokend.store.seal_key import parse_keys
+from tokend.store.seals import UNSEALED
 from tokend.store.sqlite import open_table
 from tokend.terms import Terms
 
@@ -70,6 +71,11 @@ class InRedis:
         async with self._client() as client:
             await client.save()
         return (self._folder / "dump.rdb").read_bytes()
+
+    async def sent(self) -> int:
+        """Bytes, to anybody."""
+        async with self._client() as client:
+            return int((await client.info("stats"))["total_net_output_bytes"])
 
     def _client(self) -> Redis:
         return Redis(unix_socket_path=str(self._path), decode_responses=True)
@@ -258,13 +264,41 @@ async def test_a_longer_life_in_the_store_is_no_longer_life(place: InRedis | InS
     async with place.opened(SEALS) as store:
         kept = await keep(store)
         found = await place.read(KEY)
-        later = int(str(found["expires_at"])) * 2
-        await place.write(KEY, {**found, "expires_at": later})
+        for later in (int(str(found["expires_at"])) + 10_000_000_000, IN_NINE_YEARS):
+            await place.write(KEY, {**found, "expires_at": later, "stored_at": 0})
 
-        loaded = await store.load(KEY)
+            loaded = await store.load(KEY)
 
-    assert loaded is not None
-    assert loaded.expires_at <= kept.expires_at + timedelta(minutes=5, seconds=1)
+            assert loaded is not None
+            assert loaded.expires_at <= kept.expires_at + timedelta(minutes=5, seconds=1)
+
+
+@pytest.mark.parametrize("field", ["fence", "generation", "stored_at"])
+async def test_numbers_of_no_clock_are_refused_without_a_seal_too(
+    place: InRedis | InSqlite, field: str
+) -> None:
+    """Fences would go on from there, beyond what can be counted."""
+    async with place.opened(UNSEALED) as store:
+        await keep(store)
+        await place.write(KEY, {**await place.read(KEY), field: 9 * 10**15})
+
+        await refused(store)
+        kept = await keep(store)
+
+    assert kept.fence < IN_NINE_YEARS
+
+
+async def test_what_is_too_large_to_be_a_token_is_not_even_sent(folder: Path) -> None:
+    with redis_server(folder):
+        place = InRedis(folder)
+        async with place.opened(SEALS) as store:
+            await keep(store)
+            for field in ("value", "digest"):
+                await place.write(KEY, {**await place.read(KEY), field: "x" * 3_000_000})
+                before = await place.sent()
+                await refused(store)
+
+                assert await place.sent() - before < 100_000
 
 
 async def test_the_same_value_keeps_its_generation_while_the_key_changes(

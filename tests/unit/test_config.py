@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tokend.config.settings import NAMED, SECTIONS
 from tokend.config.values import Address
 from tokend.errors import ConfigError
 from tokend.model import Permission, Secret
+from tokend.reload import Reload
 from tokend.store.login import Login
 from tokend.store.mirror import Mirror
 from tokend.store.redis_url import RedisUrl
@@ -871,6 +873,21 @@ def test_a_missing_seal_key_file_is_named(folder: Path) -> None:
     assert mistakes(folder, SEALED) == [
         f"store.seal_key_file: {folder}/seal.key: No such file or directory"
     ]
+
+
+async def test_other_keys_for_the_store_take_a_restart(folder: Path) -> None:
+    seal_key(folder, "0" * 64)
+    before = read(folder, SEALED)
+    seal_key(folder, "1" * 64)
+    reload = Reload(
+        before,
+        read=lambda: read(folder, SEALED),
+        apply=lambda _: pytest.fail("taken over"),
+        reloading=nullcontext,
+    )
+
+    with pytest.raises(ConfigError, match="store: a change here takes a restart"):
+        await reload.reload()
 
 
 def test_what_is_not_written_is_not_sealed(folder: Path) -> None:

@@ -72,6 +72,7 @@ async def test_a_broken_record_is_found_served_on_told_once_and_put_back(sealed:
     with capture_logs() as logs:
         for _ in range(5):
             await follower.look()
+            await sealed.clock.advance(11)
     trouble = keeper.status().record_trouble
     served = keeper.current().token
     await look(schedule)
