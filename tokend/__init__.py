@@ -9,7 +9,7 @@ Read it in this order:
 2. ``policy``     when a token is due, and how long to wait after a failure; ``terms``: the numbers
    of the refresh protocol and what must hold between them
 3. ``refresher``  the steps of a refresh, by one node at a time; ``asking``: the step to WeChat;
-   ``contracts``: what they need of a source and a store
+   ``alarm``: a record that somebody altered; ``contracts``: what they need of a source and a store
 4. ``keeper``     one key: what others may ask for; ``kept``: what is served; ``plan``: what comes
    next; ``budget``, ``allowance``, ``breaker``: how often; ``flight``: a refresh under way
 5. ``schedule``   all keys: which is due next; ``follower``: what other nodes have done;

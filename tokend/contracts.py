@@ -43,7 +43,9 @@ class Store(Protocol):
     """What is kept between restarts and shared by nodes. All raise ``StoreError`` in trouble."""
 
     async def load(self, key: TokenKey) -> Token | None:
-        """The kept token, expired or not; a record that cannot be read is none."""
+        """The kept token, expired or not. Raises ``RecordUnreadable`` if something else is there;
+        ``acquire`` and ``save`` take that for none.
+        """
 
     async def acquire(
         self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta

@@ -84,7 +84,9 @@ _IDLE = timedelta(seconds=30)
 
 
 def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
-    return open_store(config.store.url, clock, config.store_login, config.store_mirror)
+    return open_store(
+        config.store.url, clock, config.store_login, config.store_mirror, config.store_seals
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@
     ├── RefreshLimited               time: the guard rails on passive and forced refreshes
     ├── LeaseBusy                    time: another node is refreshing this key
     ├── StoreError                   whoever runs the store
+    │   └── RecordUnreadable         the same: somebody else has written there
     └── UpstreamError                WeChat gave no token
         ├── BreakerOpen              a bug, or a loop: tokend stopped itself from asking
         ├── UpstreamUnreachable      the network: WeChat was never asked
@@ -143,6 +144,17 @@ class LeaseBusy(TokendError):
 
 class StoreError(TokendError):
     """The store did not do what it was asked."""
+
+
+class RecordUnreadable(StoreError):
+    """What stands where a token is kept is not what tokend left there.
+
+    *found* tells apart what was found at two times; it does not show it.
+    """
+
+    def __init__(self, message: str, *, found: str = "") -> None:
+        super().__init__(message)
+        self.found = found
 
 
 class UpstreamError(TokendError):

@@ -49,6 +49,7 @@ class Follower:
         self._again_at: dict[str, timedelta] = {}
         self._clock = clock
         self._cursor = 0
+        self._turns = 0
         self.trouble: str | None = None
         self._looked_at = clock.elapsed()
         self._looked = asyncio.Event()
@@ -103,8 +104,14 @@ class Follower:
             self._to_tell |= self._keepers.keys()
         self._cursor = changes.cursor
         now = self._clock.elapsed()
-        self._to_tell |= changes.records
+        self._to_tell |= changes.records | self._in_turn()
         self._to_tell |= {record for record, at in self._again_at.items() if now >= at}
+
+    def _in_turn(self) -> set[str]:
+        """One of all after the other, because whoever alters a record need not announce it."""
+        records = sorted(self._keepers)
+        self._turns += 1
+        return {records[self._turns % len(records)]} if records else set()
 
     async def _tell(self) -> None:
         """Whom it cannot be told is told next time, and keeps nobody else from hearing."""

@@ -112,6 +112,7 @@ class Keeper:
             next_refresh_in=max(self._plan.refresh_at - self._clock.now(), _NO_TIME),
             failures=self._plan.failures,
             error=self._plan.error,
+            record_trouble=self._refresher.record_trouble,
         )
 
     @property
@@ -242,19 +243,23 @@ class Keeper:
         if wait:
             raise RefreshLimited(f"{self.key}: {self._plan.error}", retry_after=wait)
         self._budget.check(by, by_operator=forced)
-        if condemned is None:
-            return self._launch(Purpose.REFRESH, self._planned(Purpose.REFRESH))
         purse = Purse(self._budget, by, by_operator=forced)
+        if condemned is None:
+            return self._launch(Purpose.REFRESH, self._refreshing(purse))
         return self._launch(Purpose.REPLACE, partial(self._refresher.replace, condemned, purse))
 
     def _planned(self, purpose: Purpose) -> Work:
         token = self._kept.token
+        purse = Purse(self._budget, NOBODY)
         if token is None or purpose is Purpose.REFRESH:
-            return partial(self._refresher.refresh, token, partial(self._is_due, token))
+            return self._refreshing(purse)
         if purpose is Purpose.RESTORE:
             return partial(self._refresher.restore, token)
-        purse = Purse(self._budget, NOBODY)
         return partial(self._refresher.confirm, token, purse)
+
+    def _refreshing(self, purse: Purse) -> Work:
+        token = self._kept.token
+        return partial(self._refresher.refresh, token, partial(self._is_due, token), purse)
 
     def _launch(self, purpose: Purpose, work: Work) -> Flight:
         self._flight = Flight(task=self._spawn(self._fly(purpose, work)))

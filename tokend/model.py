@@ -204,7 +204,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What an operator sees of a key."""
+    """What an operator sees of a key. *record_trouble* is what is wrong with it in the store."""
 
     key: TokenKey
     state: State
@@ -214,6 +214,7 @@ class Status:
     next_refresh_in: timedelta
     failures: int
     error: TokendError | None
+    record_trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

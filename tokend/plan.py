@@ -97,6 +97,8 @@ class Plan:
         elif isinstance(error, RefreshLimited):
             if purpose is Purpose.CONFIRM:
                 self._confirm_at = now + error.retry_after
+            elif purpose is Purpose.REFRESH:
+                self._retry_at, self.error = now + error.retry_after, error
         elif purpose is Purpose.CONFIRM and token and self._may_stay_unconfirmed(token, error):
             self.seen(token, now)
         else:

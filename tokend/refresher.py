@@ -32,9 +32,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from tokend import policy
+from tokend.alarm import Alarm
 from tokend.asking import Asking, Right
 from tokend.errors import (
     LeaseBusy,
+    RecordUnreadable,
     RefreshLimited,
     StoreError,
     UpstreamError,
@@ -87,6 +89,7 @@ class Refresher:
         self.on_answer: Callable[[Token], None] = lambda _: None
         self._key = key
         self._asking = Asking(key, source, breakers, clock)
+        self._alarm = Alarm(key, clock)
         self._store = store
         self._terms = terms
         self._clock = clock
@@ -100,21 +103,42 @@ class Refresher:
         """Tell if WeChat can be asked for the current token without harm."""
         return self._asking.is_free
 
+    @property
+    def record_trouble(self) -> str | None:
+        """What is wrong with the key's record in the store."""
+        return self._alarm.trouble
+
     def saw(self, token: Token | None) -> None:
         """Leases will have greater fences than *token*, even should the store forget it."""
         if token is not None:
             self._greatest_fence = max(self._greatest_fence, token.fence)
 
     async def look(self) -> Token | None:
-        """What the store has now."""
-        token = await self._store.load(self._key)
+        """What the store has now; what cannot be read is nothing."""
+        try:
+            token = await self._store.load(self._key)
+        except RecordUnreadable as error:
+            self._alarm.ring(error)
+            return None
+        if token is not None:
+            self._alarm.end()
         self.saw(token)
         return token
 
-    async def refresh(self, known: Token | None, wanted: Wanted) -> Token:
-        """A newer token: one found in the store that leaves nothing *wanted*, or WeChat's."""
+    async def refresh(self, known: Token | None, wanted: Wanted, purse: Purse) -> Token:
+        """A newer token: one found in the store that leaves nothing *wanted*, or WeChat's.
+
+        Nobody planned to replace one that cannot be read: where that is all there was, and asking
+        is never free, it comes out of *purse*.
+        """
+
+        async def ask(right: Right) -> Token:
+            if known is None and self.record_trouble and not self._asking.is_free:
+                return await self._asking.new(right, purse)
+            return await self._asking.current(right)
+
         try:
-            return await self._under_lease(wanted, self._asking.current)
+            return await self._under_lease(wanted, ask)
         except StoreError as error:
             if self._asking.is_free or self._mints_alone(known):
                 return await self._ask_alone(error, known)

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 # token is lost and WeChat is asked nothing.
 _FIXED: dict[str, Callable[[Config], object]] = {
     "server": lambda config: config.server,
-    "store": lambda config: (config.store, config.store_login),
+    "store": lambda config: (config.store, config.store_login, config.store_seals),
     "wechat": lambda config: config.wechat,
     "wecom": lambda config: config.wecom,
     "forward": lambda config: config.forward,

@@ -569,6 +569,7 @@ async def test_the_status_shows_every_key_and_no_value(api: Api) -> None:
                 "next_refresh_at": "2026-11-20T09:55:17Z",
                 "failures": 0,
                 "error": None,
+                "record_trouble": None,
             }
         ],
         "configuration_mistakes": [],

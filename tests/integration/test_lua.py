@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -16,6 +17,8 @@ from tokend.model import Issued, Secret, Token, TokenKey
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
 from tokend.store.redis import open_redis
+from tokend.store.seal_key import parse_keys
+from tokend.store.seals import UNSEALED, Seals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,19 +87,23 @@ class Play:
         return self._fences.index(fence)
 
 
+SEALED = parse_keys([Secret("0" * 64)])
+
+
+@pytest.mark.parametrize("seals", [UNSEALED, SEALED], ids=["as it is", "sealed"])
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(played=st.lists(steps, max_size=25))
 async def test_redis_and_the_pure_rules_agree_on_every_step(
-    redis_socket: Path, played: list[tuple[str, ...]]
+    redis_socket: Path, seals: Seals, played: list[tuple[str, ...]]
 ) -> None:
     async with (
         Redis(unix_socket_path=str(redis_socket)) as client,
-        open_redis(f"unix://{redis_socket}", CLOCK) as redis,
+        open_redis(f"unix://{redis_socket}", CLOCK, seals=seals) as redis,
     ):
         await client.flushall()
-        by_lua, by_rules = Play(redis), Play(LocalStore(MemoryTable(), CLOCK))
+        by_lua, by_rules = Play(redis), Play(LocalStore(MemoryTable(), CLOCK, seals))
         for step in played:
             outcomes = await by_lua.step(*step), await by_rules.step(*step)
             assert outcomes[0] == outcomes[1], step

@@ -184,7 +184,7 @@ async def test_who_adopts_the_token_of_another_node_writes_nothing(
     await redis.delete(PLAIN, QUOTED)
 
     async with opened(redis_socket) as other:
-        found = await refresher(other).refresh(None, lambda _: False)
+        found = await refresher(other).refresh(None, lambda _: False, None)
 
     assert found.value == Secret("92_first")
     assert await mirrored(redis) == [None, None]

@@ -23,6 +23,7 @@ from tokend.simulator.account import Account
 from tokend.simulator.world import World
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
+from tokend.store.seals import UNSEALED
 from tokend.terms import Terms
 from tokend.wechat import recipes
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kit.clock import ManualClock
+    from tokend.store.record import Record
+    from tokend.store.seals import Seals
     from tokend.wechat.recipes import Request
 
 APPID = "wx0123456789abcdef"
@@ -43,12 +46,21 @@ NO_RECONCILE = Terms(reconcile=timedelta(0))
 
 
 class Forgetful(MemoryTable):
-    """A table whose server may lose everything."""
+    """A table whose server may lose everything, or let others in."""
 
     def forget(self) -> None:
         self._records.clear()
         self._changed.clear()
         self._cursor = 0
+
+    @property
+    def kept(self) -> Record:
+        """The record of the key; whoever sets it announces nothing."""
+        return self._records[KEY.record]
+
+    @kept.setter
+    def kept(self, record: Record) -> None:
+        self._records[KEY.record] = record
 
 
 # What the world calls them.
@@ -119,9 +131,15 @@ class Scene:
     """The world, and what nodes are made of."""
 
     def __init__(
-        self, clock: ManualClock, *, method: str = "stable_token", terms: Terms = NO_RECONCILE
+        self,
+        clock: ManualClock,
+        *,
+        method: str = "stable_token",
+        terms: Terms = NO_RECONCILE,
+        seals: Seals = UNSEALED,
     ) -> None:
         self.clock = clock
+        self.seals = seals
         self.terms = terms
         self.method = method
         self.account = Account(appid=APPID, secret=SECRET, random=Random(1))
@@ -134,7 +152,7 @@ class Scene:
     def node(self, *, ahead: float = 300) -> tuple[Keeper, Schedule]:
         """A keeper of the app as one node has it, planned but not yet looked after."""
         schedule = Schedule(self.clock)
-        store = LocalStore(self.table, self.clock)
+        store = LocalStore(self.table, self.clock, self.seals)
         flights: set[asyncio.Task[object]] = set()
         keeper = Keeper(
             KEY,

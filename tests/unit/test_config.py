@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tokend.config.settings import NAMED, SECTIONS
 from tokend.config.values import Address
 from tokend.errors import ConfigError
 from tokend.model import Permission, Secret
+from tokend.reload import Reload
 from tokend.store.login import Login
 from tokend.store.mirror import Mirror
 from tokend.store.redis_url import RedisUrl
@@ -826,6 +828,88 @@ def test_what_stands_behind_a_wrong_setting_is_never_shown(
     told = mistakes(folder, APP + f'{setting} = "{value}canary"\n')
 
     assert "canary" not in "".join(told)
+
+
+SEALED = APP + '[store]\nurl = "redis://h"\nseal_key_file = "seal.key"\n'
+
+
+def seal_key(folder: Path, content: str) -> None:
+    path = folder / "seal.key"
+    path.touch(mode=0o600)
+    path.write_text(content)
+
+
+def test_the_lines_of_the_seal_key_file_are_keys_in_their_order(folder: Path) -> None:
+    seal_key(folder, f"{'0' * 64}\nplain\r\n{'1' * 64}\n\n")
+
+    config = read(folder, SEALED)
+
+    assert len(config.store_seals.ids) == 3
+    assert config.store_seals.ids[1] == "plain"
+    assert config.secret_files["store.seal_key_file"] == folder / "seal.key"
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "empty"),
+        (
+            "canary",
+            "line 1: must be a key as 'tokend seal-key' makes it: 32 bytes in hex or base64",
+        ),
+        ("plain", "needs a key; 'tokend seal-key' makes one"),
+        (f"{'0' * 64}\n{'0' * 64}", "line 2: stands there twice"),
+        ("0" * 5000, "larger than 4096 bytes"),
+    ],
+)
+def test_a_seal_key_file_that_is_no_good_is_named(folder: Path, content: str, why: str) -> None:
+    seal_key(folder, content)
+
+    assert mistakes(folder, SEALED) == [f"store.seal_key_file: {folder}/seal.key: {why}"]
+
+
+def test_a_missing_seal_key_file_is_named(folder: Path) -> None:
+    assert mistakes(folder, SEALED) == [
+        f"store.seal_key_file: {folder}/seal.key: No such file or directory"
+    ]
+
+
+async def test_other_keys_for_the_store_take_a_restart(folder: Path) -> None:
+    seal_key(folder, "0" * 64)
+    before = read(folder, SEALED)
+    seal_key(folder, "1" * 64)
+    reload = Reload(
+        before,
+        read=lambda: read(folder, SEALED),
+        apply=lambda _: pytest.fail("taken over"),
+        reloading=nullcontext,
+    )
+
+    with pytest.raises(ConfigError, match="store: a change here takes a restart"):
+        await reload.reload()
+
+
+def test_what_is_not_written_is_not_sealed(folder: Path) -> None:
+    seal_key(folder, "0" * 64)
+
+    assert mistakes(folder, SEALED.replace("redis://h", "memory:")) == [
+        "store: seal_key_file is for SQLite and Redis, which url is not"
+    ]
+
+
+def test_a_seal_key_that_others_can_read_and_a_mirror_beside_it_are_warned_about(
+    folder: Path,
+) -> None:
+    seal_key(folder, "0" * 64)
+    (folder / "seal.key").chmod(0o644)
+
+    warnings = read(folder, SEALED + 'mirror = ["wx:{appid}"]\n').warnings
+
+    assert [warning.partition(":")[0] for warning in warnings] == [
+        "store.seal_key_file",
+        "store.mirror",
+    ]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)

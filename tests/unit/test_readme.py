@@ -41,7 +41,7 @@ def test_its_configurations_load(tmp_path: Path, example: str) -> None:
 
 
 def test_it_lists_every_command() -> None:
-    assert set(re.findall(r"^\| `tokend (\w+)", README, re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^\| `tokend ([\w-]+)", README, re.MULTILINE)) == set(COMMANDS)
 
 
 def test_it_lists_every_problem_code() -> None:

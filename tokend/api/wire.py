@@ -145,6 +145,7 @@ def status_json(status: Status, now: datetime) -> dict[str, Any]:
         "next_refresh_at": _iso(now + status.next_refresh_in),
         "failures": status.failures,
         "error": _error_json(status),
+        "record_trouble": status.record_trouble,
     }
 
 

@@ -1,7 +1,7 @@
 """If what is stored lasts: a token that is lost has to be fetched again, and ends another's life.
 
-What is stored there is not touched. SQLite is tried on a scratch file in the same folder: opening
-the real one could make it, and then it would belong to whoever ran the check.
+What is stored there is read and not touched. SQLite is tried on a scratch file in the same folder:
+opening the real one to write could make it, and then it would belong to whoever ran the check.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tokend.checkup import seals
 from tokend.checkup.files import giving, making, user
 from tokend.errors import StoreError
 from tokend.findings import Finding, Verdict
+from tokend.store.local import LocalStore
+from tokend.store.memory import MemoryTable
 from tokend.store.opening import open_store
 from tokend.store.sqlite import open_table
 
@@ -37,23 +40,26 @@ async def examine(config: Config, clock: Clock) -> list[Finding]:
         text = "store.url: memory: forgets every token when tokend ends"
         return [Finding(Verdict.WARNING, _SUBJECT, text, advice)]
     if parts.scheme == "sqlite":
-        return await _sqlite(Path(parts.path))
+        return await _sqlite(Path(parts.path), config, clock)
     return await _redis(config, clock)
 
 
 async def _redis(config: Config, clock: Clock) -> list[Finding]:
     text = f"store.url: {config.store.url}"
     try:
-        opened = open_store(config.store.url, clock, config.store_login, config.store_mirror)
+        opened = open_store(
+            config.store.url, clock, config.store_login, config.store_mirror, config.store_seals
+        )
         async with opened as store:
             reachable = Finding(Verdict.OK, _SUBJECT, f"{text}: reachable")
-            return [reachable, *await store.examine(config.keys)]
+            found = await store.examine(config.keys)
+            return [reachable, *found, *await seals.examine(store, config)]
     except StoreError as error:
         advice = "start it, or correct [store]"
         return [Finding(Verdict.BAD, _SUBJECT, f"{text}: {error}", advice)]
 
 
-async def _sqlite(path: Path) -> list[Finding]:
+async def _sqlite(path: Path, config: Config, clock: Clock) -> list[Finding]:
     place = f"store.url: {path.parent}"
     try:
         journal, synchronous = await _try_sqlite(path.parent)
@@ -62,7 +68,7 @@ async def _sqlite(path: Path) -> list[Finding]:
         advice = _advice(error, path.parent)
         return [Finding(Verdict.BAD, _SUBJECT, f"{place}: {reason}", advice)]
     found = [_lasting(place, path.parent), _durable(place, journal, synchronous)]
-    return [*found, *_existing(path)]
+    return [*found, *_existing(path), *await _content(path, config, clock)]
 
 
 async def _try_sqlite(folder: Path) -> tuple[str, int]:
@@ -103,6 +109,18 @@ def _existing(path: Path) -> list[Finding]:
         return []
     text = f"store.url: {path}: {user()} may not read and write it"
     return [Finding(Verdict.BAD, _SUBJECT, text, giving(path))]
+
+
+async def _content(path: Path, config: Config, clock: Clock) -> list[Finding]:
+    """Of the real one, if it is there and can be read."""
+    if not os.access(path, os.R_OK):
+        return await seals.examine(LocalStore(MemoryTable(), clock), config)
+    try:
+        async with open_table(path, read_only=True) as table:
+            return await seals.examine(LocalStore(table, clock), config)
+    except StoreError as error:
+        advice = f"mend it, or take it away: mv {quote(str(path))} {quote(str(path))}.bad"
+        return [Finding(Verdict.BAD, _SUBJECT, str(error), advice)]
 
 
 def _file_system(folder: Path) -> str:

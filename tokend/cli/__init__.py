@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "tokend.cli.serve",
     "doctor": "tokend.cli.doctor",
     "key": "tokend.cli.key",
+    "seal-key": "tokend.cli.seal_key",
     "get": "tokend.cli.ask",
     "refresh": "tokend.cli.ask",
     "status": "tokend.cli.status",
@@ -38,7 +39,7 @@ class _Commands(click.Group):
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[name]), name)
+        command: click.Command = getattr(import_module(COMMANDS[name]), name.replace("-", "_"))
         return command
 
 

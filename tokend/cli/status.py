@@ -66,11 +66,11 @@ def _row(key: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _error(key: dict[str, Any]) -> list[str]:
-    error = key["error"]
-    if not error:
-        return []
-    lines = ["", f"{_name(key)}: {error['message']}"]
-    return [*lines, f"  {error['advice']}"] if error.get("advice") else lines
+    error, trouble = key["error"] or {}, key["record_trouble"]
+    lines = [f"{_name(key)}: {said}" for said in (error.get("message"), trouble) if said]
+    if advice := error.get("advice"):
+        lines.insert(1, f"  {advice}")
+    return ["", *lines] if lines else []
 
 
 def _name(key: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@
 * ``login``     how to log in to the store: passwords, certificates, keys
 * ``listeners`` the certificate that tokend shows, and those that it takes from clients
 * ``certificates``  files of certificates and keys, tried
+* ``seals``     what tokens are sealed with in the store
 * ``mirror``    what else tokens are called in Redis, for other programs
 * ``mistakes``  what is wrong, in words, with its place
 * ``loading``   from the file to a ``Config``, or to every mistake in it

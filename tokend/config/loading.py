@@ -16,6 +16,7 @@ from tokend.config import listeners, mistakes
 from tokend.config.accounts import Accounts, AppConfig, account_settings
 from tokend.config.login import LoginFiles
 from tokend.config.mirror import wrong_names
+from tokend.config.seals import read_seals
 from tokend.config.secrets import SecretFiles
 from tokend.config.settings import (
     NAMED,
@@ -33,6 +34,7 @@ from tokend.errors import ConfigError
 from tokend.model import Client, Permission, TokenKey
 from tokend.store.login import ANONYMOUS, Login
 from tokend.store.mirror import Mirror
+from tokend.store.seals import UNSEALED, Seals
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Config:
     store: StoreSettings
     store_login: Login
     store_mirror: Mirror
+    store_seals: Seals
     wechat: WechatSettings
     wecom: WecomSettings
     forward: ForwardSettings
@@ -118,7 +121,7 @@ class _Reading:
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
         apps = self._apps(terms)
         clients = self._clients(forward, server)
-        login = self._login(store)
+        login, seals = self._login(store), self._seals(store)
         tls = self._tls(server)
         self.mistakes += wrong_names(store, self._keys) if store else ()
         self.mistakes += _unreachable(server)
@@ -132,6 +135,7 @@ class _Reading:
             store=store,
             store_login=login,
             store_mirror=Mirror(plain=store.mirror, quoted=store.mirror_json),
+            store_seals=seals,
             wechat=wechat,
             wecom=wecom,
             forward=forward,
@@ -217,6 +221,13 @@ class _Reading:
         self.mistakes += files.mistakes
         self._files.warnings.extend(listeners.readable(server))
         return tls
+
+    def _seals(self, store: StoreSettings | None) -> Seals:
+        try:
+            return read_seals(store, self._files) if store else UNSEALED
+        except ValueError as error:
+            self.mistakes.append(str(error))
+            return UNSEALED
 
     def _clients(
         self, forward: ForwardSettings | None, server: ServerSettings | None

@@ -35,6 +35,13 @@ class SecretFiles:
         self.named[place] = self.folder / name
         return self._read(self.named[place], place)
 
+    def read_lines(self, name: str, *, place: str) -> list[Secret]:
+        """The lines of a file, likewise, of which each is a secret."""
+        self.named[place] = self.folder / name
+        mode, content = _content(self.named[place])
+        self._look_at_mode(mode, self.named[place], place)
+        return _lines(content, self.named[place])
+
     def read_credential(self, name: str, *, place: str) -> Secret:
         """What systemd's ``LoadCredential=name:…`` hands over."""
         folder = self.environ.get("CREDENTIALS_DIRECTORY")
@@ -84,11 +91,20 @@ def _content(path: Path) -> tuple[int, bytes]:
 
 
 def _one_line(content: bytes, path: Path) -> Secret:
-    if len(content) > _LARGEST_FILE:
-        raise ValueError(f"{path}: larger than {_LARGEST_FILE} bytes")
-    value = content.decode("ascii", "replace").strip()
-    if not value:
-        raise ValueError(f"{path}: empty")
+    value = _text(content, path)
     if not _VISIBLE_ASCII.fullmatch(value):
         raise ValueError(f"{path}: must hold the secret alone, on one line, in ASCII")
     return Secret(value)
+
+
+def _lines(content: bytes, path: Path) -> list[Secret]:
+    return [Secret(line.strip()) for line in _text(content, path).splitlines()]
+
+
+def _text(content: bytes, path: Path) -> str:
+    if len(content) > _LARGEST_FILE:
+        raise ValueError(f"{path}: larger than {_LARGEST_FILE} bytes")
+    text = content.decode("ascii", "replace").strip()
+    if not text:
+        raise ValueError(f"{path}: empty")
+    return text

@@ -99,6 +99,7 @@ class StoreSettings(_Section):
     cert_file: str = ""
     key_file: str = ""
     timeout_seconds: Annotated[float, Field(ge=0.1, le=5)] = 1
+    seal_key_file: str = ""
     mirror: Annotated[tuple[Pattern, ...], Field(strict=False)] = ()
     mirror_json: Annotated[tuple[Pattern, ...], Field(strict=False)] = ()
 
@@ -115,6 +116,12 @@ class StoreSettings(_Section):
             )
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs cert_file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_seal(self) -> StoreSettings:
+        if self.seal_key_file and self.url == "memory:":
+            raise ValueError("seal_key_file is for SQLite and Redis, which url is not")
         return self
 
     @model_validator(mode="after")

@@ -63,7 +63,7 @@ _GRANT = f"give tokend's user in Redis: {_PERMISSIONS}"
 _TRIALS: Mapping[str, tuple[tuple[str, ...], tuple[str | int, ...]]] = {
     "load": (("token", "lease"), ()),
     "acquire": (("token", "lease", "fence", "unreadable"), ("owner", 1000, 0, 1000, 1000)),
-    "save": (("token", "lease"), ("owner", 1, 1, "scratch", 1000, 0)),
+    "save": (("token", "lease"), ("owner", 1, 1, "scratch", "scratch", 1000, 0)),
     "release": (("token", "lease"), ("owner", 1, 0)),
     "spend": (("budget",), (1, 1)),
     "refund": (("budget",), ()),

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from tokend.errors import LeaseBusy
-from tokend.model import Changes, Lease, Secret, Token
+from tokend.model import Changes, Lease, Token
 from tokend.store import record as rules
+from tokend.store.seals import UNSEALED, Written, digest_of, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tokend.findings import Finding
     from tokend.model import TokenKey
     from tokend.store.record import Record
+    from tokend.store.seals import Seals
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -40,12 +42,17 @@ class Table(Protocol):
 class LocalStore:
     """Applies the rules of ``record`` to a table, on the time of the host's wall clock."""
 
-    def __init__(self, table: Table, clock: Clock) -> None:
+    def __init__(self, table: Table, clock: Clock, seals: Seals = UNSEALED) -> None:
         self._table = table
         self._clock = clock
+        self._seals = seals
 
     async def load(self, key: TokenKey) -> Token | None:
-        return self._token(await self._table.read(key.record))
+        return self._token(key, await self._table.read(key.record))
+
+    async def written(self, key: TokenKey) -> Written | None:
+        """What stands there of a value, unopened. Raises what ``load`` does."""
+        return _written(key, await self._table.read(key.record))
 
     async def acquire(
         self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
@@ -66,7 +73,9 @@ class LocalStore:
         return Lease(key=key, owner=owner, fence=record.lease_fence)
 
     async def save(self, lease: Lease, token: Token) -> Token | None:
-        value = token.value.reveal()
+        ends = self._clock.to_wall(token.expires_at)
+        digest = digest_of(token.value)
+        text = self._seals.close(token.value, record=lease.key.record, fence=lease.fence, ends=ends)
 
         def step(record: Record) -> Record:
             return rules.save(
@@ -74,15 +83,16 @@ class LocalStore:
                 owner=lease.owner,
                 fence=lease.fence,
                 generation=token.generation,
-                value=value,
-                expires_at=_microseconds(self._clock.to_wall(token.expires_at)),
+                value=text,
+                digest=digest,
+                expires_at=_microseconds(ends),
                 suspect=token.suspect,
                 now=self._now(),
             )
 
         record = await self._table.update(lease.key.record, step)
-        kept = (record.fence, record.value) == (lease.fence, value)
-        return self._token(record) if kept else None
+        kept = (record.fence, record.digest) == (lease.fence, digest)
+        return self._token(lease.key, record) if kept else None
 
     async def release(self, lease: Lease, *, hold: timedelta = timedelta(0)) -> None:
         def step(record: Record) -> Record:
@@ -126,21 +136,37 @@ class LocalStore:
     def _now(self) -> int:
         return _microseconds(self._clock.wall())
 
-    def _token(self, record: Record) -> Token | None:
-        if record.value is None:
+    def _token(self, key: TokenKey, record: Record) -> Token | None:
+        written = _written(key, record)
+        if written is None:
             return None
-        # Never more life than the token had when it was stored, wherever the clock went since.
         now = self._now()
+        if not record.is_credible(now):
+            raise unreadable(key.record, "no tokend wrote it", found=written.fingerprint)
+        opened = self._seals.open(written)
+        # Never more life than the token had when it was stored, wherever the clock went since.
         latest = now + record.expires_at - record.stored_at
         shown = _EPOCH + min(record.expires_at, latest) * _MICROSECOND
         return Token(
-            value=Secret(record.value),
+            value=opened.value,
             generation=record.generation,
             fence=record.fence,
-            expires_at=self._clock.from_wall(shown),
+            expires_at=self._clock.from_wall(min(shown, opened.latest)),
             suspect=record.is_suspect(now),
             refreshing=bool(record.intent) and record.is_leased(now),
         )
+
+
+def _written(key: TokenKey, record: Record) -> Written | None:
+    if record.value is None:
+        return None
+    return Written(
+        record=key.record,
+        text=record.value,
+        generation=record.generation,
+        fence=record.fence,
+        digest=record.digest,
+    )
 
 
 def _microseconds(when: datetime) -> int:

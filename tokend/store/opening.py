@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     from tokend.store.login import Login
     from tokend.store.mirror import Mirror
     from tokend.store.redis import RedisStore
+    from tokend.store.seals import Seals
 
 
 @asynccontextmanager
 async def open_store(
-    url: str, clock: Clock, login: Login, mirror: Mirror
+    url: str, clock: Clock, login: Login, mirror: Mirror, seals: Seals
 ) -> AsyncIterator[LocalStore | RedisStore]:
     """The store at ``memory:``, ``sqlite:///path`` or a ``RedisUrl``, which alone has a mirror."""
     if is_redis(url):
         # Importing redis-py takes as long as half of the rest, and SQLite is the default.
         from tokend.store.redis import open_redis  # noqa: PLC0415
 
-        async with open_redis(url, clock, login, mirror) as store:
+        async with open_redis(url, clock, login, mirror, seals) as store:
             yield store
     elif url == "memory:":
-        yield LocalStore(MemoryTable(), clock)
+        yield LocalStore(MemoryTable(), clock, seals)
     else:
         async with open_table(Path(urlsplit(url).path)) as table:
-            yield LocalStore(table, clock)
+            yield LocalStore(table, clock, seals)

@@ -13,20 +13,31 @@ The rules, and what they are there for:
   The guard before the call and the quarantine after it keep that from happening.
 * Saving is refused under an overtaken fence. A different value that arrives when anybody else
   may have asked WeChat in between is kept as *suspect*: one of the two has superseded the other.
+* Values are compared by their digest: what is written of them may be sealed, differently each time.
+* A generation is never greater than the fence it is saved under; ``seals`` relies on that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 LONGEST_LEASE = 600 * 1_000_000
+
+# Fences are microseconds of a clock. One that is ten years ahead is nobody's; going on from there
+# would come to 2^53, from where on Lua cannot count by one.
+_FARTHEST = 10 * 365 * 86400 * 1_000_000
+_LARGEST_NUMBER = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What is kept of one key. *value* is None until the first save."""
+    """What is kept of one key. *value*, as it is written, is None until the first save; *digest*
+    is empty before that.
+    """
 
     value: str | None = None
+    digest: str = ""
     generation: int = 0
     fence: int = 0
     expires_at: int = 0
@@ -39,6 +50,19 @@ class Record:
     lease_fence: int = 0
     lease_until: int = 0
     spent: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, given: Any) -> Record:
+        """Of a dictionary that tokend wrote. Raises ``ValueError`` or ``TypeError`` of others."""
+        record = cls(**{**given, "spent": tuple(given.get("spent", ()))})
+        if not all(_fits(getattr(record, field.name), field.default) for field in fields(cls)):
+            raise ValueError("a field of another type or size")
+        return record
+
+    def is_credible(self, now: int) -> bool:
+        """Tell if its numbers may be tokend's."""
+        numbers = (self.generation, self.fence, self.lease_fence, self.intent, self.stored_at)
+        return max(numbers) <= now + _FARTHEST
 
     def is_leased(self, now: int) -> bool:
         """Tell if somebody holds the lease. One that ends too late, or never, is none of ours:
@@ -57,6 +81,16 @@ class Record:
         return (self.value, self.expires_at, self.suspect, bool(self.intent))
 
 
+def _fits(value: object, default: object) -> bool:
+    """Tell if a field may have this *value*. Truth is no number here, though Python counts it."""
+    if isinstance(value, tuple):
+        return isinstance(default, tuple) and all(_fits(each, 0) for each in value)
+    if default is None:
+        return value is None or isinstance(value, str)
+    is_small = not isinstance(value, int) or 0 <= value <= _LARGEST_NUMBER
+    return type(value) is type(default) and is_small
+
+
 def acquire(
     record: Record, *, owner: str, ttl: int, above: int, quarantine: int, now: int
 ) -> Record:
@@ -64,11 +98,13 @@ def acquire(
 
     Whoever asks again with the same *owner* (the answer was lost) gets the same lease again. An
     intent older than *quarantine* makes the kept value suspect, but not the next one: a call made
-    under it has been acted on by now.
+    under it has been acted on by now. A record that nobody can have written counts as none.
     """
+    if not record.is_credible(now):
+        record = Record()
     if record.is_leased(now):
         return record
-    fence = max(now, record.lease_fence + 1, record.fence + 1, above + 1)
+    fence = max(now, record.lease_fence + 1, record.fence + 1, record.generation + 1, above + 1)
     leased = replace(
         record,
         lease_owner=owner,
@@ -90,6 +126,7 @@ def save(
     fence: int,
     generation: int,
     value: str,
+    digest: str,
     expires_at: int,
     suspect: bool,
     now: int,
@@ -100,11 +137,12 @@ def save(
     have been *suspect* before.
     """
     if fence <= record.fence:
-        return _refuse(record, fence=fence, value=value, now=now)
-    same = value == record.value
+        return _refuse(record, fence=fence, digest=digest, now=now)
+    same = digest == record.digest
     return replace(
         record,
         value=value,
+        digest=digest,
         generation=record.generation if same else max(generation, record.generation + 1),
         fence=fence,
         expires_at=expires_at,
@@ -115,12 +153,12 @@ def save(
     )
 
 
-def _refuse(record: Record, *, fence: int, value: str, now: int) -> Record:
+def _refuse(record: Record, *, fence: int, digest: str, now: int) -> Record:
     """Overtaken. But if WeChat has served us after the winner, the winner's value is dead; and so
     may be the one that somebody is about to store who holds the lease by now.
     """
     settled = replace(record, intent=0, inherited=0) if record.intent == fence else record
-    return settled if record.value == value else replace(settled, suspect=True, doubted_at=now)
+    return settled if record.digest == digest else replace(settled, suspect=True, doubted_at=now)
 
 
 def _is_doubtful(record: Record, *, owner: str, fence: int, now: int) -> bool:

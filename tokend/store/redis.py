@@ -17,13 +17,14 @@ import structlog
 from redis.exceptions import RedisError
 
 from tokend.errors import LeaseBusy
-from tokend.model import Changes, Lease, Secret, Token
+from tokend.model import Changes, Lease, Token
 from tokend.store import trouble
 from tokend.store.connection import connected
 from tokend.store.examination import Examination
 from tokend.store.login import ANONYMOUS
 from tokend.store.mirror import NO_MIRROR
 from tokend.store.record import LONGEST_LEASE
+from tokend.store.seals import UNSEALED, Written, digest_of, unreadable
 from tokend.store.wakeup import listening
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tokend.store.connection import Client
     from tokend.store.login import Login
     from tokend.store.mirror import Mirror
+    from tokend.store.seals import Seals
 
 log = structlog.get_logger()
 
@@ -46,6 +48,9 @@ _MICROSECOND = timedelta(microseconds=1)
 SCRIPTS = ("load", "acquire", "save", "release", "spend", "refund", "announce")
 CHANNEL = "tokend:changed"
 
+# What ``load`` says of something that no tokend wrote.
+_FOREIGN = ["unreadable"]
+
 # Sorted set: record name → microsecond of its last change. In a cluster it lives elsewhere than the
 # records, so it is written after them; a reader looks back a little and misses nothing.
 _CHANGES = "tokend:changes"
@@ -54,32 +59,50 @@ _LOOK_BACK = 10_000_000
 
 @asynccontextmanager
 async def open_redis(
-    url: str, clock: Clock, login: Login = ANONYMOUS, mirror: Mirror = NO_MIRROR
+    url: str,
+    clock: Clock,
+    login: Login = ANONYMOUS,
+    mirror: Mirror = NO_MIRROR,
+    seals: Seals = UNSEALED,
 ) -> AsyncIterator[RedisStore]:
     """Connect on demand: a server that is away now may be there later."""
     async with connected(url, login) as client, listening(client, CHANNEL) as news:
-        yield RedisStore(client, clock, news, mirror)
+        yield RedisStore(client, clock, news, mirror, seals)
 
 
 class RedisStore:
     """The store's contract as scripts, a sorted set and a channel."""
 
-    def __init__(self, client: Client, clock: Clock, news: asyncio.Event, mirror: Mirror) -> None:
+    def __init__(
+        self, client: Client, clock: Clock, news: asyncio.Event, mirror: Mirror, seals: Seals
+    ) -> None:
         self._redis = client
         self._clock = clock
         self._news = news
         self._mirror = mirror
+        self._seals = seals
         self._unmirrored: set[str] = set()
         self._told: dict[str, int] = {}
         self._scripts = {name: client.register_script(_source(name)) for name in SCRIPTS}
 
     async def load(self, key: TokenKey) -> Token | None:
+        kept = await self._kept(key)
+        return self._token(key, kept) if kept else None
+
+    async def written(self, key: TokenKey) -> Written | None:
+        """What stands there of a value, unopened. Raises what ``load`` does."""
+        kept = await self._kept(key)
+        return _written(key, kept) if kept else None
+
+    async def _kept(self, key: TokenKey) -> list[str]:
         with trouble.told():
-            kept = await self._scripts["load"](keys=_names(key, "token", "lease"))
-            if kept == ["unreadable"]:
-                log.error("record_unreadable", record=key.record)
-                return None
-            return self._token(kept) if kept else None
+            try:
+                kept: list[str] = await self._scripts["load"](keys=_names(key, "token", "lease"))
+            except UnicodeDecodeError:
+                kept = _FOREIGN
+        if kept == _FOREIGN:
+            raise unreadable(key.record, "no tokend wrote it")
+        return kept
 
     async def acquire(
         self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
@@ -105,7 +128,9 @@ class RedisStore:
         return lease
 
     async def save(self, lease: Lease, token: Token) -> Token | None:
-        remaining = self._clock.to_wall(token.expires_at) - self._clock.wall()
+        ends = self._clock.to_wall(token.expires_at)
+        text = self._seals.close(token.value, record=lease.key.record, fence=lease.fence, ends=ends)
+        remaining = ends - self._clock.wall()
         copies = self._mirror.copies(lease.key, token.value)
         with trouble.told():
             kept, generation, suspect, *troubles = await self._scripts["save"](
@@ -114,7 +139,8 @@ class RedisStore:
                     lease.owner,
                     lease.fence,
                     token.generation,
-                    token.value.reveal(),
+                    text,
+                    digest_of(token.value),
                     remaining // _MILLISECOND,
                     int(token.suspect),
                     *chain.from_iterable(copies.items()),
@@ -195,17 +221,26 @@ class RedisStore:
             )
             return await examination.findings()
 
-    def _token(self, kept: list[str]) -> Token:
-        value, generation, fence, remaining, suspect, refreshing = kept
+    def _token(self, key: TokenKey, kept: list[str]) -> Token:
+        written = _written(key, kept)
+        opened = self._seals.open(written)
+        remaining, suspect, refreshing = kept[4:]
         shown = self._clock.wall() + int(remaining) * _MILLISECOND
         return Token(
-            value=Secret(value),
-            generation=int(generation),
-            fence=int(fence),
-            expires_at=self._clock.from_wall(shown),
+            value=opened.value,
+            generation=written.generation,
+            fence=written.fence,
+            expires_at=self._clock.from_wall(min(shown, opened.latest)),
             suspect=suspect == "1",
             refreshing=refreshing == "1",
         )
+
+
+def _written(key: TokenKey, kept: list[str]) -> Written:
+    text, digest, generation, fence = kept[:4]
+    return Written(
+        record=key.record, text=text, digest=digest, generation=int(generation), fence=int(fence)
+    )
 
 
 def _source(script: str) -> str:

@@ -7,23 +7,27 @@ Several processes of one host may share the file; SQLite's own lock makes an upd
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tokend.errors import StoreError
+from tokend.errors import RecordUnreadable, StoreError
 from tokend.model import Changes
 from tokend.store.record import Record
+from tokend.store.seals import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
 _T = TypeVar("_T")
+
+_LONGEST_RECORD = 64 * 1024
 
 _SETUP = """
     PRAGMA journal_mode = WAL;
@@ -35,7 +39,8 @@ _SETUP = """
     );
     CREATE INDEX IF NOT EXISTS record_change ON record (change);
 """
-_READ = "SELECT json, change FROM record WHERE name = ?"
+# As bytes, and no more of them than a record may have: it may be anything.
+_READ = "SELECT CAST(substr(json, 1, ?) AS BLOB), change FROM record WHERE name = ?"
 _LAST_CHANGE = "SELECT coalesce(max(change), 0) FROM record"
 _WRITE = "INSERT OR REPLACE INTO record (name, json, change) VALUES (?, ?, ?)"
 _CHANGES = "SELECT name, change FROM record WHERE change > ?"
@@ -44,10 +49,10 @@ _BUSY_TIMEOUT_SECONDS = 1.0
 
 
 @asynccontextmanager
-async def open_table(path: Path) -> AsyncIterator[SqliteTable]:
-    """Open the file, or make it, readable by its owner only."""
+async def open_table(path: Path, *, read_only: bool = False) -> AsyncIterator[SqliteTable]:
+    """Open the file, or make it, readable by its owner only; *read_only*, one that is there."""
     with _told(path):
-        file = await asyncio.to_thread(_File, path)
+        file = await asyncio.to_thread(_File, path, _open_there if read_only else _open)
     try:
         yield SqliteTable(path, file)
     finally:
@@ -82,16 +87,8 @@ class SqliteTable:
 class _File:
     """The connection, and the thread it is used in."""
 
-    def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._connection = sqlite3.connect(
-            path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._connection.executescript(_SETUP)
-        except sqlite3.Error:
-            self._connection.close()
-            raise
+    def __init__(self, path: Path, connect: Callable[[Path], sqlite3.Connection]) -> None:
+        self._connection = connect(path)
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
 
     def close(self) -> None:
@@ -99,15 +96,22 @@ class _File:
         self._connection.close()
 
     def read(self, name: str) -> tuple[Record, int]:
-        row = self._connection.execute(_READ, (name,)).fetchone()
-        if row is None:
-            return Record(), 0
-        fields = json.loads(row[0])
-        return Record(**{**fields, "spent": tuple(fields.get("spent", ()))}), row[1]
+        """Raises ``RecordUnreadable``, which never shows what is there."""
+        row = self._connection.execute(_READ, (_LONGEST_RECORD, name)).fetchone()
+        text, change = row or (b"{}", 0)
+        try:
+            return Record.parse(json.loads(text)), change
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            found = hashlib.sha256(text or b"").hexdigest()[:8]
+            raise unreadable(name, "no tokend wrote it", found=found) from None
 
     def update(self, name: str, step: Callable[[Record], Record]) -> Record:
+        """One that cannot be read, which ``read`` tells of, begins anew."""
         with self._transaction():
-            before, change = self.read(name)
+            try:
+                before, change = self.read(name)
+            except RecordUnreadable:
+                before, change = Record(), 0
             after = step(before)
             if after.shows() != before.shows():
                 change = self._last_change() + 1
@@ -139,13 +143,43 @@ class _File:
         self._connection.execute("COMMIT")
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = _connect(str(path))
+    try:
+        connection.executescript(_SETUP)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_there(path: Path) -> sqlite3.Connection:
+    """Without leaving anything beside it: SQLite would make a WAL even to read.
+
+    https://www.sqlite.org/wal.html#read_only_databases
+    """
+    is_in_use = Path(f"{path}-wal").exists()
+    return _connect(f"{path.as_uri()}?{'mode=ro' if is_in_use else 'immutable=1'}")
+
+
+def _connect(name: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        name,
+        uri=name.startswith("file:"),
+        timeout=_BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Say what is wrong with the file; of a broken record never the content."""
+    """Say what is wrong with the file."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StoreError(f"sqlite: {path}: {reason}") from error
     except (ValueError, TypeError):
-        raise StoreError(f"sqlite: {path}: a record that tokend did not write") from None
+        raise StoreError(f"sqlite: {path}: a change that tokend did not write") from None

@@ -22,8 +22,14 @@ local function type_of(key)
   return redis.call('TYPE', key).ok
 end
 
+-- Microseconds as a number: exact below 2^53. The clock, not a counter, because a counter repeats
+-- itself after a failover that lost its last write.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+-- Fences that are ten years ahead are nobody's; going on from there would come to 2^53.
 local function is_whole(text)
-  return text and string.match(text, '^%d+$')
+  return text and string.match(text, '^%d+$') and tonumber(text) <= now + 315360000000000
 end
 
 -- A record that no tokend wrote is kept for whoever wants to know, and counts as none.
@@ -72,11 +78,8 @@ local function number(field)
   return tonumber(redis.call('HGET', record, field) or '0')
 end
 
--- Microseconds as a number: exact below 2^53. The clock, not a counter, because a counter repeats
--- itself after a failover that lost its last write.
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local last = math.max(tonumber(redis.call('GET', last_fence) or '0'), number('fence'))
+local last = math.max(tonumber(redis.call('GET', last_fence) or '0'), number('fence'),
+  number('generation'))
 local fence = string.format('%.0f', math.max(now, last + 1, above + 1))
 
 -- An intent that nobody settled: its holder died, and WeChat may have given it a token, so the kept

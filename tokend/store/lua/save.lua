@@ -5,17 +5,18 @@
 -- ARGV[1] owner
 -- ARGV[2] fence
 -- ARGV[3] generation  that fence, or an older one where a lost value is restored
--- ARGV[4] value
--- ARGV[5] remaining   life of the value in milliseconds
--- ARGV[6] suspect     "1" if it was so before it is restored
--- ARGV[7] name, ARGV[8] text, …   the mirror: what to write for others under names of their own
+-- ARGV[4] value       as it is to be written
+-- ARGV[5] digest      of the value: what is written may differ where the value is the same
+-- ARGV[6] remaining   life of the value in milliseconds
+-- ARGV[7] suspect     "1" if it was so before it is restored
+-- ARGV[8] name, ARGV[9] text, …   the mirror: what to write for others under names of their own
 -- returns {"1" if this fence's value is kept else "0", generation, "1" if suspect else "0",
 --          and where it has just been kept for each name of the mirror what kept it from being
 --          written there, or ""}
 
 local record, lease = KEYS[1], KEYS[2]
 local owner, fence, generation = ARGV[1], ARGV[2], ARGV[3]
-local value, remaining, was_suspect = ARGV[4], ARGV[5], ARGV[6] == '1'
+local value, digest, remaining, was_suspect = ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1'
 
 local function number(field)
   return tonumber(redis.call('HGET', record, field) or '0')
@@ -25,7 +26,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local my_fence = tonumber(fence)
 local kept_fence = number('fence')
-local same = redis.call('HGET', record, 'value') == value
+local same = redis.call('HGET', record, 'digest') == digest
 local mine_is_last_intent = number('intent') == my_fence
 
 local function settle_intent()
@@ -66,6 +67,7 @@ if not same then
 end
 redis.call('HSET', record,
   'value', value,
+  'digest', digest,
   'fence', fence,
   'expires_at', string.format('%.0f', math.floor(now / 1000) + remaining),
   'stored_at', string.format('%.0f', now),
@@ -77,7 +79,7 @@ settle_intent()
 -- Redis refuses a script as a whole if one of its KEYS may not be used.
 local outcome = answer('1')
 if tonumber(remaining) > 0 then
-  for i = 7, #ARGV, 2 do
+  for i = 8, #ARGV, 2 do
     local written = redis.pcall('SET', ARGV[i], ARGV[i + 1], 'PX', remaining)
     outcome[#outcome + 1] = written.err or ''
   end
