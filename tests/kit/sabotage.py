@@ -5,33 +5,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 FLIGHT = "Keeper._fly"
 
+Bomb: TypeAlias = "Callable[[], Exception]"
+
 
 class Sabotaged(Coroutine):
-    """A coroutine into which *bomb* is thrown where it waits for the *at*-th time.
+    """A coroutine into which *bomb* is thrown where it waits within *step* for the *at*-th time.
 
-    *where* says then at which await, from the outside in.
+    *is_struck* says then that it was.
     """
 
-    def __init__(self, inner: Coroutine, at: int, bomb: Callable[[], Exception]) -> None:
+    def __init__(
+        self, inner: Coroutine, step: Callable[[set[str]], bool], at: int, bomb: Bomb
+    ) -> None:
         self._inner = inner
+        self._step = step
         self._left = at
         self._bomb = bomb
-        self.where: tuple[str, ...] = ()
+        self.is_struck = False
         self.__qualname__ = inner.__qualname__
 
     def send(self, value: object) -> Any:
         waits_for = self._inner.send(value)
+        if self.is_struck or not self._step(set(_awaits(self._inner))):
+            return waits_for
         self._left -= 1
         if self._left:
             return waits_for
-        self.where = tuple(_awaits(self._inner))
+        self.is_struck = True
         return self._inner.throw(self._bomb())
 
     def throw(self, *error: Any) -> Any:
@@ -51,17 +58,26 @@ def _awaits(waiting: Any) -> Iterator[str]:
 
 
 @contextmanager
-def sabotaged_flights(bomb: Callable[[], Exception]) -> Iterator[list[Sabotaged]]:
-    """Of the flights that begin the first meets *bomb* at its first await, the second at its second
-    and so on. All of them are in the list.
+def sabotaged_flights(steps: Sequence[str], bomb: Bomb) -> Iterator[dict[str, list[Sabotaged]]]:
+    """Of the flights that begin one meets *bomb* at its first await within the first of *steps*,
+    one within the second, and so on, and one outside of all; then at their second await. All are
+    in the dictionary, by step, which is empty outside.
     """
     loop = asyncio.get_running_loop()
-    begun: list[Sabotaged] = []
+    begun: dict[str, list[Sabotaged]] = {step: [] for step in (*steps, "")}
+
+    def sabotaged(work: Coroutine) -> Sabotaged:
+        step = min(begun, key=lambda each: len(begun[each]))
+
+        def within(awaits: set[str]) -> bool:
+            return step in awaits if step else not awaits & set(steps)
+
+        begun[step].append(Sabotaged(work, within, len(begun[step]) + 1, bomb))
+        return begun[step][-1]
 
     def make(loop: asyncio.AbstractEventLoop, work: Coroutine, **more: Any) -> asyncio.Task:
         if work.__qualname__ == FLIGHT:
-            work = Sabotaged(work, len(begun) + 1, bomb)
-            begun.append(work)
+            work = sabotaged(work)
         return asyncio.Task(work, loop=loop, **more)
 
     loop.set_task_factory(make)
