@@ -884,6 +884,7 @@ async def test_other_keys_for_the_store_take_a_restart(folder: Path) -> None:
         read=lambda: read(folder, SEALED),
         apply=lambda _: pytest.fail("taken over"),
         reloading=nullcontext,
+        on_signal=lambda _: None,
     )
 
     with pytest.raises(ConfigError, match="store: a change here takes a restart"):

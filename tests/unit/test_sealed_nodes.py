@@ -177,7 +177,7 @@ async def test_an_operator_gets_a_token_where_the_budget_refuses_one(classic: Sc
     break_seal(classic)
     refused, _ = await restart(classic)
 
-    answer = (await refused.refresh(rejected=None)).answer
+    answer = (await refused.refresh(rejected=None, by="x")).answer
 
     assert classic.world.is_valid(answer.token.value.reveal(), classic.clock.now())
 
@@ -187,7 +187,7 @@ async def test_an_older_record_does_not_replace_a_newer_token(sealed: Scene, cla
     keeper, schedule = await started(sealed)
     old = sealed.table.kept
     await sealed.clock.advance(61)
-    newer = (await keeper.refresh(rejected=None)).answer.token
+    newer = (await keeper.refresh(rejected=None, by="x")).answer.token
     latest = sealed.table.kept
     changes = {
         "as it was": {},
