@@ -9,6 +9,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+import structlog
+
 from tokend import logs
 from tokend.outlet import Outlet
 
@@ -24,6 +26,8 @@ def logging_to(stream: TextIO, *, level: str = "debug") -> Iterator[Outlet]:
     root.handlers.clear()  # else they would be closed
     try:
         logs.configure(level, stream=stream)
+        # Else what is logged first here would never be captured by a test that comes later.
+        structlog.configure(cache_logger_on_first_use=False)
         (outlet,) = root.handlers
         assert isinstance(outlet, Outlet)
         yield outlet
@@ -31,6 +35,7 @@ def logging_to(stream: TextIO, *, level: str = "debug") -> Iterator[Outlet]:
         outlet.close()
     finally:
         sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning = hooks
+        structlog.reset_defaults()
         root.handlers[:] = handlers
         root.setLevel(before)
         for name in ("tokend", "aiohttp.server"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tokend.model import TokenKey
     from tokend.store.seals import Seals, Written
 
-_SUBJECT = "seals"
+_SUBJECT = "store"
 _FILE = "store.seal_key_file"
 
 
