@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -213,7 +214,7 @@ async def test_who_does_not_shake_hands_is_cut(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Silence, HTTP and noise; a good client does not notice, and asyncio does not fill the log."""
-    monkeypatch.setattr(listeners, "_TLS_SECONDS", 0.5)
+    monkeypatch.setattr(listeners, "LONGEST", timedelta(seconds=0.5))
     caplog.set_level(logging.INFO)
     async with place(tmp_path) as asked:
         cut = []
@@ -230,6 +231,25 @@ async def test_who_does_not_shake_hands_is_cut(
 
     assert good == "loopback"
     assert caplog.records == []
+
+
+async def test_no_more_than_so_many_shake_hands_at_one_time(
+    tmp_path: Path, authority: Authority, clock: ManualClock
+) -> None:
+    async with place(tmp_path, clock=clock) as asked:
+        asked.handshakes.most = 3
+        assert {await who(asked, authority.context()) for _ in range(5)} == {"loopback"}
+        silent = [await asyncio.open_connection("127.0.0.1", asked.port) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(aiohttp.ClientError):
+            await who(asked, authority.context())
+
+        await clock.advance(5)
+        good = await who(asked, authority.context())
+        for _, writer in silent:
+            writer.close()
+
+    assert good == "loopback"
 
 
 # Who it is

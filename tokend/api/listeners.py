@@ -20,6 +20,7 @@ from aiohttp import web
 
 from tokend import tasks
 from tokend.api.door import Door
+from tokend.api.handshakes import LONGEST
 from tokend.api.speaker import Speaker, require_c_parser, tracked
 from tokend.errors import ConfigError, ListenError
 
@@ -38,9 +39,6 @@ _SHUTDOWN_SECONDS = 2.5
 # has an open file before it can be refused.
 _QUEUE = 1024
 _BATCH = 8
-
-# Whoever has not shaken hands by then is cut, and so is who does not answer a goodbye.
-_TLS_SECONDS = 5.0
 
 _IPV6 = 6
 
@@ -110,8 +108,8 @@ class _Listeners:
         if tls:
             self._tls = {
                 "ssl": tls,
-                "ssl_handshake_timeout": _TLS_SECONDS,
-                "ssl_shutdown_timeout": _TLS_SECONDS,
+                "ssl_handshake_timeout": LONGEST.total_seconds(),
+                "ssl_shutdown_timeout": LONGEST.total_seconds(),
             }
         self._servers: list[asyncio.Server] = []
 

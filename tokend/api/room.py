@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -17,15 +17,22 @@ _RESERVED = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """*tcp* connections in all, of which *per_address* from one address; *unix* are beside them."""
+    """*tcp* connections in all, of which *per_address* from one address; *unix* are beside them,
+    and with *tls* those that are still shaking hands.
+    """
 
     tcp: int
     per_address: int
+    tls: bool = False
 
     @property
     def unix(self) -> int:
         """The operator gets in however many come over TCP."""
         return self.tcp // 4 or 1
+
+    @property
+    def handshakes(self) -> int:
+        return (self.tcp // 4 or 1) if self.tls else 0
 
     @property
     def polls(self) -> int:
@@ -38,7 +45,7 @@ def make_room(wanted: Room, *, files_each: int) -> Room:
 
     Each connection takes *files_each*. The soft limit is raised as far as it takes, as servers do.
     """
-    needed = (wanted.tcp + wanted.unix) * files_each + _RESERVED
+    needed = (wanted.tcp + wanted.unix) * files_each + wanted.handshakes + _RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _less(soft, needed):
         target = hard if _less(hard, needed) else needed
@@ -47,7 +54,7 @@ def make_room(wanted: Room, *, files_each: int) -> Room:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if not _less(soft, needed):
         return wanted
-    room = _within(wanted, (soft - _RESERVED) // files_each)
+    room = _within(wanted, soft - _RESERVED, files_each)
     log.warning(
         "few_open_files",
         limit=soft,
@@ -57,9 +64,10 @@ def make_room(wanted: Room, *, files_each: int) -> Room:
     return room
 
 
-def _within(wanted: Room, connections: int) -> Room:
-    tcp = max(connections * 4 // 5, 1)
-    return Room(tcp=tcp, per_address=min(wanted.per_address, tcp))
+def _within(wanted: Room, files: int, files_each: int) -> Room:
+    """To four by TCP there is one at the Unix socket, and one that is shaking hands."""
+    tcp = max(files * 4 // (5 * files_each + wanted.tls), 1)
+    return replace(wanted, tcp=tcp, per_address=min(wanted.per_address, tcp))
 
 
 def _less(limit: int, needed: int) -> bool:
