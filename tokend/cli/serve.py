@@ -38,7 +38,7 @@ def serve(path: Path) -> None:
         settings = _read(path)
         logs.configure(settings.log.level)
         for warning in settings.warnings:
-            log.warning("configuration_doubtful", warning=warning)
+            log.warning("configuration_doubtful", found=warning)
         for trouble in still_open:
             log.warning("open_to_others", trouble=trouble)
         read = partial(config.load, path, environ=os.environ)
