@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.stranger import Say, saying, silence, stranger_at
 
 from tokend.client import AsyncClient, Away, Client, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 KEY = "shop/access_token"
@@ -22,45 +20,17 @@ SOON = timedelta(seconds=0.3)
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
 
 
-@contextmanager
-def server(folder: Path, answer: bytes) -> Iterator[Path]:
-    """Says *answer* to whoever connects, as often as it is asked; silent if that is nothing."""
-    path = folder / "stranger.sock"
-    held = []
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            held.append(connection)
-            if answer:
-                connection.recv(65536)
-                connection.sendall(answer)
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield path
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        for connection in held:
-            connection.close()
-
-
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("say", "words"),
     [
-        pytest.param(REDIRECT, "HTTP status 302, not tokend's own", id="redirect"),
-        pytest.param(b"SSH-2.0-OpenSSH\r\n", "stranger.sock: ", id="no HTTP"),
-        pytest.param(b"", "no answer from tokend yet", id="silence"),
+        pytest.param(saying(REDIRECT), "HTTP status 302, not tokend's own", id="redirect"),
+        pytest.param(saying(b"SSH-2.0-OpenSSH\r\n"), "stranger.sock: ", id="no HTTP"),
+        pytest.param(silence, "no answer from tokend yet", id="silence"),
     ],
 )
-async def test_what_is_not_tokend_is_away(folder: Path, answer: bytes, words: str) -> None:
-    with server(folder, answer) as path:
+async def test_what_is_not_tokend_is_away(folder: Path, say: Say, words: str) -> None:
+    path = folder / "stranger.sock"
+    with stranger_at(path, say):
         with (
             Client(socket=path, patience=SOON) as client,
             pytest.raises(Away, match=words),
@@ -72,7 +42,8 @@ async def test_what_is_not_tokend_is_away(folder: Path, answer: bytes, words: st
 
 
 def test_a_client_is_closed_at_once_whatever_it_waits_for(folder: Path) -> None:
-    with server(folder, b"") as path:
+    path = folder / "stranger.sock"
+    with stranger_at(path, silence):
         client = Client(socket=path, patience=timedelta(seconds=20))
         ended: list[Exception] = []
 

@@ -81,6 +81,9 @@ class Authority:
         if names:
             alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
             builder = builder.add_extension(alternatives, critical=not subject)
+        # Python 3.13 asks for it.
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(signer, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         encryption = (
             serialization.BestAvailableEncryption(passphrase)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -15,7 +17,8 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 import tokend.client
-from tokend.client import AsyncClient, Token, UsageError, address
+from tokend.client import AsyncClient, Away, Client, Refused, Token, UsageError, address
+from tokend.client.connection import Connection
 from tokend.client.rejection import is_rejection
 from tokend.client.watch import Watch
 
@@ -48,6 +51,61 @@ def test_wechat_rejects_a_token_by_three_codes(errcode: int) -> None:
 )
 def test_nothing_else_is_a_rejection(outcome: object) -> None:
     assert not is_rejection(outcome)
+
+
+async def test_what_is_to_be_awaited_is_not_taken_for_an_answer() -> None:
+    with pytest.raises(UsageError, match="Future: to be awaited, which AsyncClient does"):
+        is_rejection(asyncio.get_running_loop().create_future())
+
+
+def test_a_function_is_decorated_without_its_token(tmp_path: Path) -> None:
+    def fn(token: Token, openid: str, *, lang: str = "zh_CN") -> dict[str, int]:
+        raise NotImplementedError
+
+    for client in (Client(socket=tmp_path / "s"), AsyncClient(socket=tmp_path / "s")):
+        called = client.calls("shop/access_token")(fn)
+
+        assert [*inspect.signature(called).parameters] == ["openid", "lang"]
+        assert called.__name__ == "fn"
+
+
+def test_what_takes_anything_is_decorated_as_it_is(tmp_path: Path) -> None:
+    called = Client(socket=tmp_path / "s").calls("shop/access_token")(lambda *given: given)
+
+    assert [*inspect.signature(called).parameters] == ["given"]
+
+
+def test_a_method_is_not_decorated(tmp_path: Path) -> None:
+    """It would get the token for its instance."""
+
+    def method(self: object, token: Token) -> None:
+        raise NotImplementedError
+
+    for client in (Client(socket=tmp_path / "s"), AsyncClient(socket=tmp_path / "s")):
+        with pytest.raises(UsageError, match=r"method: calls\(\) is for functions; a method uses"):
+            client.calls("shop/access_token")(method)
+
+
+def test_a_coroutine_function_is_not_decorated_for_threads(tmp_path: Path) -> None:
+    async def fn(token: Token) -> None:
+        raise NotImplementedError
+
+    with pytest.raises(UsageError, match="fn: is a coroutine function, which AsyncClient calls"):
+        Client(socket=tmp_path / "s").calls("shop/access_token")(fn)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("no"),
+        Refused("no", code="unknown_key", advice="ask"),
+        Away("no", retry_after=timedelta(seconds=1)),
+    ],
+)
+def test_errors_are_pickled_by_what_passes_jobs_on(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301, our own
+
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 async def test_a_response_is_not_taken_for_an_answer() -> None:
@@ -117,11 +175,32 @@ def test_the_key_is_read_from_its_file_and_not_shown(monkeypatch, key_file: Path
 
 
 @pytest.mark.parametrize(
-    "url", ["a:1", "ftp://a", "http://", "http://a/b", "http://u:p@a", "http://a:x"]
+    "url", ["", "a:1", "ftp://a", "http://", "http://a/b", "http://u:p@a", "http://a:x"]
 )
 def test_a_url_that_is_none_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError, match=r"^url: must be like http://host:port$"):
         address.find(url=url, socket=None, key_file=None)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("http://[::1]", 80), ("https://[::1]", 443), ("http://[::1]:81", 81)]
+)
+def test_an_address_of_six_needs_no_port(url: str, port: int) -> None:
+    http = Connection(address.find(url=url, socket=None, key_file=None))._http  # noqa: SLF001
+
+    assert (http.host, http.port) == ("::1", port)
+
+
+def test_an_empty_socket_is_refused() -> None:
+    with pytest.raises(UsageError, match="socket: must be the path of one"):
+        address.find(url=None, socket="", key_file=None)
+
+
+def test_a_key_file_that_is_gone_leaves_the_key(key_file: Path) -> None:
+    found = address.find(url="http://a", socket=None, key_file=key_file)
+    key_file.unlink()
+
+    assert found.read_key_again() == {"Authorization": "Bearer abc"}
 
 
 def test_a_url_and_a_socket_are_too_much() -> None:

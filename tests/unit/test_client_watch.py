@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from datetime import timedelta
 
 import pytest
 
 from tokend.client.errors import Away, ClientError, NotReady, Refused
+from tokend.client.pace import backoff
 from tokend.client.token import Held, Token
-from tokend.client.watch import Watch, backoff
+from tokend.client.watch import Watch
 from tokend.client.wire import Reply
 
 KEY = "shop/access_token"
@@ -160,6 +160,33 @@ def test_a_token_that_is_dead_on_arrival_is_not_asked_for_again_at_once(world: W
     assert world.next() == ""
 
 
+def test_no_news_for_who_has_no_token_is_not_tokends(world: World) -> None:
+    world.hears(NOT_MODIFIED)
+
+    assert str(world.watch.why()) == f"{KEY}: HTTP status 304, not tokend's own"
+    assert world.watch.pause(world.now) > 0
+
+
+def test_no_news_is_no_answer_to_a_report(world: World) -> None:
+    world.hears(issued(1))
+
+    with pytest.raises(Away, match="HTTP status 304"):
+        world.watch.reported(token(1), NOT_MODIFIED, asked_at=world.now, now=world.now)
+
+
+def test_a_new_token_with_every_answer_is_not_asked_for_more_than_a_hundred_times_a_minute(
+    world: World,
+) -> None:
+    """As two tokends with a store each would give, in turn at one address."""
+    end, generation = world.now + 60, 0
+    while world.now < end:
+        generation += 1
+        world.hears(issued(generation))
+
+    assert 50 < generation <= 102
+    assert world.watch.pause(world.now) < 1
+
+
 def test_what_a_parent_left_is_served_and_confirmed(world: World) -> None:
     world.hears(issued(1))
 
@@ -189,27 +216,47 @@ def test_it_waits_as_long_as_tokend_asks_for_but_five_seconds_at_most(world: Wor
     assert world.watch.pause(world.now) == 5
 
 
-def test_trouble_and_its_end_are_said_once(world: World, caplog) -> None:
-    with caplog.at_level(logging.WARNING, "tokend.client"):
-        for _ in range(20):
-            world.fails()
-        world.hears(issued(1))
-        world.hears(issued(2))
-
-    assert [record.message.split()[0] for record in caplog.records] == [
-        "token_not_renewed",
-        "token_renewed_again",
-    ]
+def said(watch: Watch) -> list[str]:
+    return [words.split()[0] for words in watch.words()]
 
 
-def test_a_restart_of_tokend_is_not_worth_a_word(world: World, caplog) -> None:
+def test_trouble_and_its_end_are_said_once(world: World) -> None:
+    for _ in range(20):
+        world.fails()
     world.hears(issued(1))
-    with caplog.at_level(logging.WARNING, "tokend.client"):
-        for _ in range(5):
-            world.fails()
-        world.hears(NOT_MODIFIED)
+    world.hears(issued(2))
 
-    assert caplog.records == []
+    assert said(world.watch) == ["token_not_renewed", "token_renewed_again"]
+
+
+def test_trouble_is_said_again_every_hour(world: World) -> None:
+    world.fails()
+    end = world.now + 3 * 3600
+    while world.now < end:
+        world.fails()
+
+    assert said(world.watch) == ["token_not_renewed"] * 3
+
+
+def test_trouble_is_said_again_before_the_token_ends(world: World) -> None:
+    world.hears(issued(1, expires_in=1200))
+    while world.now < 1000 + 500:
+        world.fails()
+    assert said(world.watch) == ["token_not_renewed"]
+
+    while world.now < 1000 + 1200:
+        world.fails()
+
+    assert said(world.watch) == ["token_not_renewed"]
+
+
+def test_a_restart_of_tokend_is_not_worth_a_word(world: World) -> None:
+    world.hears(issued(1))
+    for _ in range(5):
+        world.fails()
+    world.hears(NOT_MODIFIED)
+
+    assert said(world.watch) == []
 
 
 def test_ten_minutes_without_tokend_are_not_noticed(world: World) -> None:
@@ -256,6 +303,7 @@ def test_a_reader_does_not_wait_for_what_time_does_not_mend(world: World) -> Non
             f"{KEY}: no (ask)",
             id="refused",
         ),
+        pytest.param(problem(404, detail=f"{KEY}: no"), Refused, f"{KEY}: no", id="named once"),
         pytest.param(problem(503, code="not_ready"), NotReady, f"{KEY}: no", id="not ready"),
         pytest.param(problem(429, code="too_many_polls"), NotReady, f"{KEY}: no", id="crowded"),
         pytest.param(problem(500, code="internal_error"), Away, f"{KEY}: no", id="broken"),
@@ -305,6 +353,125 @@ def test_a_report_that_comes_too_soon_keeps_the_token_and_is_not_repeated(world:
     assert kept == token(1)
     assert world.watch.replaced(token(1), world.now + 59) == token(1)
     assert world.watch.replaced(token(1), world.now + 60) is None
+
+
+def test_a_report_that_failed_is_not_made_again_at_once(world: World) -> None:
+    world.hears(issued(1))
+    world.watch.not_reported(token(1), AWAY, now=world.now)
+
+    for _ in range(2):
+        with pytest.raises(Away, match="no"):
+            world.watch.replaced(token(1), world.now + 4.9)
+    assert world.watch.replaced(token(1), world.now + 5) is None
+
+
+def test_a_report_that_is_refused_is_not_made_again_for_a_minute(world: World) -> None:
+    world.hears(issued(1))
+    with pytest.raises(Refused):
+        world.watch.reported(token(1), problem(403), asked_at=world.now, now=world.now)
+
+    with pytest.raises(Refused):
+        world.watch.replaced(token(1), world.now + 59)
+    assert world.watch.replaced(token(1), world.now + 60) is None
+
+
+def test_a_newer_token_makes_up_for_a_report_that_failed(world: World) -> None:
+    world.hears(issued(1))
+    world.watch.not_reported(token(1), AWAY, now=world.now)
+    world.hears(issued(2))
+
+    assert world.watch.replaced(token(1), world.now) == token(2)
+
+
+def test_reports_that_fail_are_said_once_in_an_hour(world: World) -> None:
+    world.hears(issued(1))
+    for minute in range(61):
+        world.watch.not_reported(token(1), AWAY, now=world.now + 60 * minute)
+
+    assert said(world.watch) == ["token_not_replaced"] * 2
+
+
+# Who reads it
+
+
+def left(world: World) -> float:
+    return world.watch.patience_left(world.now, since=world.now, patience=5)
+
+
+def test_an_old_token_is_served_once_tokend_has_named_it(world: World) -> None:
+    """Or after a second: a loop long ended left it, or the machine slept."""
+    world.hears(issued(1))
+    world = World(Watch(KEY, world.watch.held))
+    world.now = 1000 + 59
+    assert left(world) == 0
+
+    world.now = 1000 + 60
+    assert left(world) == 1
+    world.hears(NOT_MODIFIED)
+    assert left(world) == 0
+
+
+def test_an_old_token_is_served_at_once_while_tokend_is_away(world: World) -> None:
+    world.hears(issued(1))
+    world.now += 1000
+    world.fails()
+
+    assert left(world) == 0
+
+
+def test_after_a_sleep_it_asks_for_the_current_token_before_it_polls(world: World) -> None:
+    world.hears(issued(1))
+    world.now += 60
+
+    assert world.next() == ' unless "1"'
+
+
+def test_a_poll_that_should_long_be_answered_is_overdue(world: World) -> None:
+    world.hears(issued(1))
+    world.next()
+
+    assert not world.watch.is_overdue(world.now + 34)
+    assert world.watch.is_overdue(world.now + 35)
+    world.now += 60
+    world.next()
+    assert not world.watch.is_overdue(world.now)
+
+
+def test_a_token_is_at_hand_for_a_minute_and_until_there_is_another(world: World) -> None:
+    world.hears(issued(1))
+    assert world.watch.serve(world.now) == token(1)
+    assert world.watch.at_hand == (token(1), world.now + 60)
+
+    world.hears(issued(2, expires_in=30))
+    assert world.watch.at_hand[1] == -math.inf
+    assert world.watch.serve(world.now) == token(2)
+    assert world.watch.at_hand == (token(2), world.now + 30)
+
+
+def test_a_key_that_nobody_reads_is_let_go_after_two_hours(world: World) -> None:
+    world.hears(issued(1))
+    left(world)
+
+    assert not world.watch.is_idle(world.now + 7199)
+    assert world.watch.is_idle(world.now + 7200)
+
+
+def test_a_key_that_is_refused_is_let_go_after_a_minute(world: World) -> None:
+    world.hears(problem(404))
+    left(world)
+
+    assert not world.watch.is_idle(world.now + 59)
+    assert world.watch.is_idle(world.now + 60)
+
+
+def test_each_reader_has_an_exception_of_its_own(world: World) -> None:
+    world.hears(problem(404, code="unknown_key", advice="ask"))
+    one, other = world.watch.why(), world.watch.why()
+
+    assert isinstance(one, Refused)
+    assert one is not other
+    assert (str(one), vars(one)) == (str(other), vars(other))
+    assert one.code == "unknown_key"
 
 
 def test_a_token_does_not_show_itself() -> None:

@@ -5,21 +5,24 @@
     from tokend.client import Client
 
     client = Client()                        # one for the whole program
-    client.token("shop/access_token")        # from memory, about 0.2 µs
+    client.token("shop/access_token")        # from memory, about 0.4 µs
 
 Read it in this order:
 
 1. ``token``       what programs get: a string that knows its key and does not show itself
-2. ``watch``       one key: what to ask next, what is kept and until when, who waits how long. Pure
+2. ``watch``       one key: what to ask next, what is kept and until when, who waits how long. Pure,
+                   as is ``pace``, when to ask
 3. ``wire``        what tokend is asked, and what its answers mean. Pure
 4. ``rejection``   how WeChat says that a token is no good. Pure
 5. ``address``     where tokend is
-6. ``sync``        ``Client``, for threads and forks; ``connection`` is its HTTP, by the standard
-                   library alone
-7. ``aio``         ``AsyncClient``, for asyncio; by aiohttp, which nothing else here imports
+6. ``sync``        ``Client``, for threads and forks; ``poller`` is its thread for each key, and
+                   ``connection`` its HTTP, by the standard library alone
+7. ``aio``         ``AsyncClient``, for asyncio; ``line`` is its task for each key, by aiohttp,
+                   which nothing else here imports
 8. ``errors``      what can go wrong, and who has to act
 
-``boottime`` is the clock, ``forks`` tells clients that they are in a forked child.
+``boottime`` is the clock, ``forks`` what a client has in each process, ``log`` what it says, and
+``decorated`` what ``calls`` asks of functions.
 
 Beside it, each with its library: ``for_httpx`` and ``for_wechatpy``. Nothing here imports the
 daemon.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -14,12 +16,22 @@ _DEFAULT_SOCKET = "/run/tokend/tokend.sock"
 _SCHEMES = ("http", "https")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hidden(str):
+    """What error trackers, which record the repr of every local, do not get to see."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+
+@dataclass(slots=True, kw_only=True)
 class Address:
     """A URL, or a Unix socket under a URL that only names a host; headers show the client key."""
 
     url: str
     socket: str | None
+    key_file: Path | None
     headers: dict[str, str] = field(repr=False)
 
     @property
@@ -28,8 +40,22 @@ class Address:
 
     def away(self, error: Exception) -> Away:
         """In the system's own words alone: an exception's may hold what was sent."""
-        words = getattr(error, "strerror", None) or type(error).__name__
+        words = _of_certificate(error) or getattr(error, "strerror", None) or type(error).__name__
         return Away(f"{self.shown}: {words}", retry_after=timedelta(seconds=1))
+
+    def read_key_again(self) -> dict[str, str]:
+        """The headers with the key that the file holds now; as they were, if it holds none."""
+        with suppress(UsageError):
+            self.headers = _headers(self.key_file)
+        return self.headers
+
+
+def _of_certificate(error: Exception) -> str | None:
+    """aiohttp wraps what OpenSSL says."""
+    cause = error.__cause__ or error
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        return None
+    return f"its certificate is not good: {cause.verify_message}"
 
 
 def find(*, url: str | None, socket: str | os.PathLike[str] | None, key_file: object) -> Address:
@@ -40,11 +66,15 @@ def find(*, url: str | None, socket: str | os.PathLike[str] | None, key_file: ob
     if url is not None and socket is not None:
         raise UsageError("url and socket: give one of them")
     if url is None and socket is None:
-        url = os.environ.get("TOKEND_URL")
-    if url:
-        return Address(url=_url(url), socket=None, headers=_headers(key_file))
-    path = os.fspath(socket or os.environ.get("TOKEND_SOCKET") or _DEFAULT_SOCKET)
-    return Address(url="http://localhost", socket=path, headers={})
+        url = os.environ.get("TOKEND_URL") or None
+    if url is not None:
+        path = _path(key_file or os.environ.get("TOKEND_KEY_FILE"))
+        return Address(url=_url(url), socket=None, key_file=path, headers=_headers(path))
+    if socket is None:
+        socket = os.environ.get("TOKEND_SOCKET") or _DEFAULT_SOCKET
+    if not os.fspath(socket):
+        raise UsageError("socket: must be the path of one")
+    return Address(url="http://localhost", socket=os.fspath(socket), key_file=None, headers={})
 
 
 def _url(url: str) -> str:
@@ -58,16 +88,20 @@ def _url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _headers(key_file: object) -> dict[str, str]:
-    path = key_file or os.environ.get("TOKEND_KEY_FILE")
-    if not path:
+def _path(key_file: object) -> Path | None:
+    """Absolute, because it is read again when the program may have gone elsewhere."""
+    return Path(str(key_file)).absolute() if key_file else None
+
+
+def _headers(path: Path | None) -> dict[str, str]:
+    if path is None:
         return {}
     try:
-        key = Path(str(path)).read_text(encoding="ascii").strip()
+        key = _Hidden(path.read_text(encoding="ascii").strip())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except ValueError:
-        key = ""
+        key = _Hidden()
     if not key.isprintable() or not key or " " in key:
         raise UsageError(f"{path}: holds no client key")
-    return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": _Hidden(f"Bearer {key}")}

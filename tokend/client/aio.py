@@ -1,7 +1,7 @@
 """The client for asyncio, by aiohttp.
 
-For each key that was asked for, one task of the running loop polls tokend. It ends with the loop;
-a later loop, or a forked child with a loop of its own, begins with the tokens that are there.
+For each key that is read, one task of the running loop polls tokend. It ends with the loop; a later
+loop, or a forked child with a loop of its own, begins with the tokens that are there.
 """
 
 from __future__ import annotations
@@ -9,27 +9,22 @@ from __future__ import annotations
 import asyncio
 import functools
 from contextlib import suppress
-from random import random
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
+from os import getpid
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-import aiohttp
-
-from tokend.client import address, boottime, forks, wire
-from tokend.client.connection import CONNECT_SECONDS
+from tokend.client import address, boottime, decorated
 from tokend.client.errors import ClientError, UsageError
+from tokend.client.forks import ByProcess
+from tokend.client.line import Line
 from tokend.client.rejection import is_rejection
 from tokend.client.sync import PATIENCE
 from tokend.client.token import NOTHING, Held, Token
-from tokend.client.watch import Watch, log
+from tokend.client.watch import Watch
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from datetime import timedelta
-
-    from tokend.client.address import Address
-    from tokend.client.token import Instant
-    from tokend.client.wire import Reply, Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,12 +51,8 @@ class AsyncClient:
         self._address = address.find(url=url, socket=socket, key_file=key_file)
         self._patience = patience.total_seconds()
         self._is_closed = False
-        self._begin({})
-        forks.follow(self)
-
-    def _begin(self, inherited: Mapping[str, Held]) -> None:
-        self._inherited = dict(inherited)
-        self._lines: dict[tuple[asyncio.AbstractEventLoop, str], _Line] = {}
+        self._by_pid = ByProcess(_Lines({}))
+        self._lines = self._by_pid[getpid()]
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,10 +63,9 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Stop renewing; reads raise ``UsageError`` from now on."""
         self._is_closed = True
-        lines, self._lines = self._lines, {}
-        here = asyncio.get_running_loop()
+        lines, here = self._by_pid[getpid()], asyncio.get_running_loop()
         tasks = []
-        for (loop, _), line in lines.items():
+        for (loop, _), line in list(lines.items()):
             if loop is here:
                 line.close()
                 tasks.append(line.task)
@@ -90,45 +80,38 @@ class AsyncClient:
         """
         line = self._lines.get((asyncio.get_running_loop(), key))
         if line is not None:
-            held = line.watch.held
-            if self._elapsed() < held.until:
-                return held.token
+            token, until = line.watch.at_hand
+            if self._elapsed() < until:
+                return token
         return await self._awaited(key)
 
     async def _awaited(self, key: str) -> Token:
-        line, since = self._line(key), self._elapsed()
-        while not line.watch.is_held(now := self._elapsed()):
+        since = self._elapsed()
+        while True:
+            line, now = self._line(key), self._elapsed()
             left = line.watch.patience_left(now, since=since, patience=self._patience)
             if left <= 0:
-                raise line.watch.why()
+                return line.watch.serve(now)
+            if line.watch.is_overdue(now):
+                line.ask_anew()
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await line.changed.wait()
-            if self._is_closed:
-                raise UsageError("the client is closed")
-        return line.watch.held.token
 
-    def _line(self, key: str) -> _Line:
-        """The one of the running loop. A loop that has ended without a word leaves its tokens."""
+    def _line(self, key: str) -> Line:
+        """The one of the running loop."""
         if self._is_closed:
             raise UsageError("the client is closed")
+        # A forked child comes this way: the loop of its parent does not run in it.
+        lines = self._lines = self._by_pid[getpid()]
         place = (asyncio.get_running_loop(), key)
-        line = self._lines.get(place)
+        line = lines.get(place)
         if line is None:
-            self._forget_ended()
-            watch = Watch(key, self._inherited.get(key, NOTHING))
-            line = self._lines[place] = _Line(watch, self._address, self._elapsed)
-            line.task.add_done_callback(lambda _: self._end(place))
+            lines.forget_ended()
+            watch = Watch(key, lines.inherited.get(key, NOTHING))
+            line = lines[place] = Line(watch, self._address, self._elapsed)
+            line.task.add_done_callback(lambda _: lines.end(place))
         return line
-
-    def _forget_ended(self) -> None:
-        for place in [place for place in self._lines if place[0].is_closed()]:
-            self._end(place)
-
-    def _end(self, place: tuple[asyncio.AbstractEventLoop, str]) -> None:
-        line = self._lines.pop(place, None)
-        if line is not None:
-            self._inherited[place[1]] = line.watch.held
 
     async def rejected(self, token: Token) -> Token:
         """Report that WeChat rejected *token*; the one to use now, within 30 seconds.
@@ -138,16 +121,7 @@ class AsyncClient:
         """
         if not isinstance(token, Token):
             raise UsageError("rejected() takes what token() gave, not a copy of its text")
-        line = self._line(token.key)
-        async with line.reporting:
-            if (known := line.watch.replaced(token, self._elapsed())) is not None:
-                return known
-            asked_at = self._elapsed()
-            async with _session(self._address) as session:
-                reply = await _exchange(session, self._address, wire.report(token))
-            newer = line.watch.reported(token, reply, asked_at=asked_at, now=self._elapsed())
-            line.tell()
-            return newer
+        return await self._line(token.key).report(token)
 
     async def call(self, key: str, fn: Callable[[Token], Awaitable[T]], *, retries: int = 1) -> T:
         """``await fn(token)``; once more with another token if WeChat rejects this one.
@@ -170,19 +144,23 @@ class AsyncClient:
 
     def calls(
         self, key: str, *, retries: int = 1
-    ) -> Callable[[Callable[Concatenate[Token, P], Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    ) -> Callable[
+        [Callable[Concatenate[Token, P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
+    ]:
         """A decorator: the coroutine function gets the token first, and is run by ``call``."""
 
         def decorate(
             fn: Callable[Concatenate[Token, P], Awaitable[T]],
-        ) -> Callable[P, Awaitable[T]]:
+        ) -> Callable[P, Coroutine[Any, Any, T]]:
+            decorated.refuse_method(fn)
+
             @functools.wraps(fn)
             async def called(*args: P.args, **kwargs: P.kwargs) -> T:
                 return await self.call(
                     key, lambda token: fn(token, *args, **kwargs), retries=retries
                 )
 
-            return called
+            return decorated.without_token(called)
 
         return decorate
 
@@ -190,101 +168,47 @@ class AsyncClient:
         """Another token; None if there is none, for then WeChat's own answer says the most."""
         try:
             newer = await self.rejected(token)
-        except ClientError as error:
-            log.warning("token_not_replaced key=%s why=%s", token.key, error)
+        except ClientError:
             return None
         return None if newer == token else newer
 
-    def after_fork(self) -> None:
-        """In the child: loops, tasks and connections stay the parent's, with whose selector they
-        are. They are kept, because to collect them would close them.
+
+class _Lines(dict[tuple[asyncio.AbstractEventLoop, str], Line]):
+    """Of a process, by loop and key, and what was held in loops that have ended."""
+
+    def __init__(self, inherited: Mapping[str, Held]) -> None:
+        super().__init__()
+        self.inherited = dict(inherited)
+
+    def forget_ended(self) -> None:
+        """A loop may end without a word. Others come and go in their own threads meanwhile."""
+        for place in list(self):
+            if place[0].is_closed():
+                self.end(place)
+
+    def end(self, place: tuple[asyncio.AbstractEventLoop, str]) -> None:
+        line = self.pop(place, None)
+        if line is not None:
+            line.tell()
+            self.keep(place[1], line.watch.held)
+
+    def keep(self, key: str, held: Held) -> None:
+        """For later loops, unless another loop has heard of a newer one."""
+        known = self.inherited.get(key, NOTHING)
+        self.inherited[key] = max(known, held, key=lambda each: each.heard_at)
+
+    def child(self) -> Self:
+        child = type(self)(self.inherited)
+        for (_, key), line in list(self.items()):
+            child.keep(key, line.watch.held)
+        return child
+
+    def leave(self) -> None:
+        """Loops, tasks and connections stay the parent's, with whose selector they are.
+
+        They are kept, because to collect them would close them.
         """
-        _LEFT_ALONE.append(self._lines)
-        self._begin(
-            {**self._inherited, **{key: line.watch.held for (_, key), line in self._lines.items()}}
-        )
+        _LEFT_ALONE.append(self)
 
 
-_LEFT_ALONE: list[object] = []
-
-
-class _Line:
-    """One key in the running loop: its watch, the task that asks, and those who wait."""
-
-    def __init__(self, watch: Watch, address: Address, elapsed: Callable[[], Instant]) -> None:
-        self.watch = watch
-        self.changed = asyncio.Event()
-        self.reporting = asyncio.Lock()
-        self._address = address
-        self._elapsed = elapsed
-        self.task = asyncio.create_task(self._poll(), name=f"tokend {watch.key}")
-
-    def tell(self) -> None:
-        """Wake those who wait now, and nobody who comes later."""
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
-
-    def close(self) -> None:
-        self.task.cancel()
-        self.tell()
-
-    async def _poll(self) -> None:
-        async with _session(self._address) as session:
-            while True:
-                await asyncio.sleep(self.watch.pause(self._elapsed()))
-                try:
-                    await self._step(session)
-                except Exception as error:  # noqa: BLE001, a bug of ours must not end the renewal
-                    log.exception("poll_crashed key=%s", self.watch.key)
-                    self._failed(self._address.away(error))
-                self.tell()
-
-    async def _step(self, session: aiohttp.ClientSession) -> None:
-        ask = self.watch.ask(self._elapsed())
-        try:
-            reply = await _exchange(session, self._address, ask.request)
-        except ClientError as error:
-            self._failed(error)
-        else:
-            self.watch.answered(ask, reply, now=self._elapsed(), draw=random())
-
-    def _failed(self, error: ClientError) -> None:
-        self.watch.failed(error, now=self._elapsed(), draw=random())
-
-
-def _session(address: Address) -> aiohttp.ClientSession:
-    connector = (
-        aiohttp.UnixConnector(address.socket, limit=1)
-        if address.socket is not None
-        else aiohttp.TCPConnector(limit=1)
-    )
-    return aiohttp.ClientSession(
-        address.url, connector=connector, headers=address.headers, auto_decompress=False
-    )
-
-
-async def _exchange(session: aiohttp.ClientSession, address: Address, request: Request) -> Reply:
-    timeout = aiohttp.ClientTimeout(
-        total=CONNECT_SECONDS + request.patience, connect=CONNECT_SECONDS
-    )
-    try:
-        async with session.request(
-            request.method,
-            request.path,
-            headers=request.headers,
-            data=request.body or None,
-            timeout=timeout,
-            allow_redirects=False,
-        ) as response:
-            return wire.Reply(response.status, await _whole(response))
-    except (aiohttp.ClientError, OSError) as error:
-        raise address.away(error) from None
-
-
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    body = b""
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > wire.LONGEST_ANSWER:
-            raise aiohttp.ClientPayloadError
-    return body
+_LEFT_ALONE: list[_Lines] = []

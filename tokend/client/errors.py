@@ -14,7 +14,7 @@ A message never holds a token or a client key.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 class ClientError(Exception):
     """Anything that the client itself raises."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copied for each who is told, and pickled by what passes jobs on."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[ClientError], args: tuple[object, ...], members: dict[str, Any]) -> object:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(members)
+    return error
 
 
 class UsageError(ClientError):

@@ -1,28 +1,38 @@
-"""Clients that a forked child has of its parent."""
+"""What a client has in each process: a forked child begins anew, with what its parent knew."""
 
 from __future__ import annotations
 
 import os
-from typing import Protocol
-from weakref import WeakSet
+from typing import Protocol, Self, TypeVar
 
 
-class Forked(Protocol):
-    def after_fork(self) -> None:
-        """Begin anew in the child, with what the parent knew, and nothing that it uses."""
+class Forkable(Protocol):
+    def child(self) -> Self:
+        """What a forked child begins with. Threads that come first at once may make several."""
+
+    def leave(self) -> None:
+        """Called once in the child, on what is the parent's."""
 
 
-_CLIENTS: WeakSet[Forked] = WeakSet()
+T = TypeVar("T", bound=Forkable)
 
 
-def follow(client: Forked) -> None:
-    """Tell *client* in each child, as long as it is there."""
-    _CLIENTS.add(client)
+class ByProcess(dict[int, T]):
+    """By the number of the process: uWSGI forks, and calls nothing of ``os.register_at_fork``.
 
+    No lock, because a parent's thread may hold it in the moment of the fork.
+    """
 
-def _tell() -> None:
-    for client in list(_CLIENTS):
-        client.after_fork()
+    def __init__(self, first: T) -> None:
+        super().__init__({os.getpid(): first})
 
-
-os.register_at_fork(after_in_child=_tell)
+    def __missing__(self, pid: int) -> T:
+        parent = next(iter(self.values()))
+        child = parent.child()
+        mine = self.setdefault(pid, child)
+        if mine is child:
+            for other in list(self):
+                if other != pid:
+                    self.pop(other, None)
+            parent.leave()
+        return mine

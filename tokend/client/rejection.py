@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from tokend.client.errors import UsageError
 
@@ -14,8 +14,8 @@ _REJECTED = frozenset({40001, 40014, 42001})
 def is_rejection(outcome: object) -> bool:
     """Tell if *outcome*, a call's JSON or an exception with ``errcode``, blames the token.
 
-    Raises ``UsageError`` for the response of an HTTP library: read, it may say so; unread, it would
-    never be seen to.
+    Raises ``UsageError`` for what would never be seen to: the response of an HTTP library, which
+    may say so once it is read, and what is not yet awaited.
     """
     if isinstance(outcome, Mapping):
         errcode = outcome.get("errcode")
@@ -26,6 +26,8 @@ def is_rejection(outcome: object) -> bool:
             f"{type(outcome).__name__}: WeChat's errcode is not seen in it; "
             "return its JSON, or the bytes of a file"
         )
+    elif isinstance(outcome, Awaitable):
+        raise UsageError(f"{type(outcome).__name__}: to be awaited, which AsyncClient does")
     else:
         return False
     return isinstance(errcode, int) and errcode in _REJECTED

@@ -1,4 +1,4 @@
-"""What programs get: a string that knows its key, and that no log, repr or traceback shows."""
+"""What programs get: a string that knows its key, and whose repr does not show it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ Instant: TypeAlias = float
 
 
 class Token(str):
-    """The value, to be used like any string. Its repr, which error trackers record, is not it."""
+    """The value, to be used like any string: ``str()``, ``format()`` and ``%s`` show it.
+
+    Its repr, which error trackers record, is not it.
+    """
 
     __slots__ = ("generation", "key")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -16,23 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEY = re.compile(r"[^/\s]+/[^/\s]+")
-_VALUE = re.compile(r"[!-~]+")
+# As tokend takes them from WeChat.
+_VALUE = re.compile(r"[!-~]{1,4096}")
 
 # How long tokend may take to answer: it waits 5 s for the first token of a key, 20 s for a refresh.
 _GET_SECONDS = 10.0
-_REPORT_SECONDS = 30.0
+_REPORT_SECONDS = 26.0
 
-# Tokens may be of 4096 characters; everything else is words.
+# A token, or words.
 LONGEST_ANSWER = 64 * 1024
 _LONGEST_WORDS = 500
 
-# WeChat gives nothing for longer. Nor may a generation be longer than tokend reads it.
+# WeChat gives nothing for longer. tokend reads no longer generation.
 _LONGEST_LIFE = 7200
 _LARGEST_GENERATION = 10**18 - 1
 
+# What is limited is limited for a day; by whose clock, nobody knows.
+_LONGEST_WAIT = 2 * 86_400
+
+UNAUTHORIZED = 401
 _OK, _NOT_MODIFIED, _TOO_MANY = 200, 304, 429
 _SERVER_ERRORS = 500
-_SOON = timedelta(seconds=1)
+_SOON = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +53,17 @@ class Request:
     patience: float
 
 
+class TooLong(OSError):
+    """More came than tokend ever answers."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EMSGSIZE, "the answer is too long")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Limited(ClientError):
@@ -119,15 +133,28 @@ def read(reply: Reply, key: str, *, asked_at: Instant, now: Instant) -> Held | N
     """
     if reply.status == _NOT_MODIFIED:
         return None
+    meaning = _meaning(reply, key, asked_at=asked_at, now=now)
+    if isinstance(meaning, ClientError):
+        raise meaning
+    return meaning
+
+
+def _meaning(reply: Reply, key: str, *, asked_at: Instant, now: Instant) -> Held | ClientError:
+    """Returned, because what is raised takes along the locals, the document among them."""
     try:
         answer = json.loads(reply.body)
         if reply.status == _OK:
             return _held(answer, key, asked_at=asked_at, now=now)
-        error = _problem(answer, key, reply.status)
+        return _problem(answer, key, reply.status)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        # A proxy, or another server: its words are not repeated, they may be anything.
-        error = Away(f"{key}: HTTP status {reply.status}, not tokend's own", retry_after=_SOON)
-    raise error from None
+        return stranger(reply, key)
+
+
+def stranger(reply: Reply, key: str) -> Away:
+    """It came from a proxy, or another server: its words are not repeated, they may be anything."""
+    return Away(
+        f"{key}: HTTP status {reply.status}, not tokend's own", retry_after=timedelta(seconds=_SOON)
+    )
 
 
 def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
@@ -135,7 +162,7 @@ def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
         raise ValueError(key)
     value = answer["access_token"] if "access_token" in answer else answer["ticket"]
     generation = _whole(answer["generation"], 0, _LARGEST_GENERATION)
-    lifetime = _whole(answer["expires_in"], 0, _LONGEST_LIFE)
+    lifetime = min(_whole(answer["expires_in"], 0), _LONGEST_LIFE)
     if not _VALUE.fullmatch(value):
         raise ValueError(key)
     return Held(
@@ -145,16 +172,16 @@ def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
     )
 
 
-def _whole(number: Any, least: int, most: int) -> int:
+def _whole(number: Any, least: int, most: float = math.inf) -> int:
     if type(number) is not int or not least <= number <= most:
         raise ValueError(number)
     return number
 
 
 def _problem(answer: Any, key: str, status: int) -> ClientError:
-    code, detail = _words(answer["code"]), _words(answer["detail"])
+    code, detail = _words(answer["code"]), _words(answer["detail"]).removeprefix(f"{key}: ")
     advice = _words(answer.get("advice", ""))
-    retry_after = timedelta(seconds=float(answer.get("retry_after", _SOON.total_seconds())))
+    retry_after = timedelta(seconds=_whole(answer.get("retry_after", _SOON), 0, _LONGEST_WAIT))
     if code == "refresh_limited":
         return Limited(retry_after)
     if status < _SERVER_ERRORS and status != _TOO_MANY:
