@@ -107,8 +107,9 @@ async def test_no_key_token_or_secret_gets_into_the_file(
                 async with session.request(method, route, headers=headers, json=body) as response:
                     answer = await response.json()
                 secrets.add(answer.get("access_token", KEY))
+            name = "made-up" if key == KEY else key
             query = f"?grant_type=client_credential&appid=wx0123456789abcdef&secret={key}"
-            for route in ("/cgi-bin/token" + query, f"/v1/apps/{key}/{key}", f"/{key}{query}"):
+            for route in (f"/cgi-bin/token{query}", f"/v1/apps/{name}/{name}", f"/{name}{query}"):
                 async with session.get(route, headers=headers) as response:
                     await response.read()
         tokend.send(signal.SIGTERM)
@@ -116,7 +117,7 @@ async def test_no_key_token_or_secret_gets_into_the_file(
 
     content = file.read_text()
     assert '"times"' in content
-    for secret in (*secrets, "canary"):
+    for secret in (*secrets, "canary", "made-up"):
         assert secret not in content
 
 

@@ -191,7 +191,7 @@ def _lines_with(secrets: list[str], text: str) -> list[str]:
 
 
 def _every_step_was_struck(flights: dict[str, list[Sabotaged]]) -> None:
-    """At its first await, and those after it: a twelfth only those have that try again."""
+    """At its first awaits, until there are no more."""
     missed = [step for step in STEPS if not any(flight.is_struck for flight in flights[step])]
     assert missed == []
 

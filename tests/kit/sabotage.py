@@ -60,8 +60,9 @@ def _awaits(waiting: Any) -> Iterator[str]:
 @contextmanager
 def sabotaged_flights(steps: Sequence[str], bomb: Bomb) -> Iterator[dict[str, list[Sabotaged]]]:
     """Of the flights that begin one meets *bomb* at its first await within the first of *steps*,
-    one within the second, and so on, and one outside of all; then at their second await. All are
-    in the dictionary, by step, which is empty outside.
+    one within the second, and so on, and one outside of all; three times so, for not every flight
+    gets that far, then at their second await. All are in the dictionary, by step, which is empty
+    outside.
     """
     loop = asyncio.get_running_loop()
     begun: dict[str, list[Sabotaged]] = {step: [] for step in (*steps, "")}
@@ -72,7 +73,7 @@ def sabotaged_flights(steps: Sequence[str], bomb: Bomb) -> Iterator[dict[str, li
         def within(awaits: set[str]) -> bool:
             return step in awaits if step else not awaits & set(steps)
 
-        begun[step].append(Sabotaged(work, within, len(begun[step]) + 1, bomb))
+        begun[step].append(Sabotaged(work, within, len(begun[step]) // 3 + 1, bomb))
         return begun[step][-1]
 
     def make(loop: asyncio.AbstractEventLoop, work: Coroutine, **more: Any) -> asyncio.Task:

@@ -19,7 +19,7 @@ The rules, and what they are there for:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 LONGEST_LEASE = 600 * 1_000_000
@@ -36,7 +36,7 @@ class Record:
     is empty before that.
     """
 
-    value: str | None = None
+    value: str | None = field(default=None, repr=False)
     digest: str = ""
     generation: int = 0
     fence: int = 0
