@@ -87,6 +87,18 @@ def test_a_thread_that_could_not_be_started_is_started_by_a_later_read(
         assert client.token(KEY) == "92_1"
 
 
+def test_a_thread_that_has_ended_is_replaced_by_a_later_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with scripted(Silent()) as url, Client(url=url, patience=SOON) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("tokend.client.poller.Poller.run", lambda _: None)
+            with pytest.raises(Away, match="no answer from tokend yet"):
+                client.token(KEY)
+
+        assert client.token(KEY) == "92_1"
+
+
 _UWSGI = """\
 import ctypes, os, sys, time
 from tokend.client import Client
