@@ -222,7 +222,7 @@ async def _listening(
         tls.most = room.handshakes
     app = make(
         screen=Screen(hosts=server.allowed_hosts, proxies=proxies),
-        polls=Polls(most=room.polls, most_per_client=server.polls_per_client),
+        polls=Polls(most=room.polls, most_per_client=min(server.polls_per_client, room.polls_each)),
     )
     async with serving(
         app,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -535,6 +536,19 @@ async def test_a_long_poll_ends_with_the_permission(make: Make) -> None:
     await api.keeper.refresh(rejected=None, by="shopper")
 
     assert (await poll).status == 401
+
+
+async def test_a_long_poll_gives_nothing_to_who_is_to_see_no_tokens_any_more(make: Make) -> None:
+    api = await make()
+    await api.begin()
+    generation = api.keeper.current().token.generation
+    poll = asyncio.create_task(api.call("GET", f"{TOKEN}?after={generation}&wait=60", key=READ_KEY))
+    await asyncio.sleep(0.05)
+
+    api.access.change([replace(client, sees_tokens=False) for client in CLIENTS])
+    await api.keeper.refresh(rejected=None, by="x")
+
+    assert await problem(await poll) == (403, "forbidden")
 
 
 async def test_a_long_poll_ends_when_tokend_does(api: Api) -> None:

@@ -7,6 +7,17 @@ import sys
 
 import pytest
 
+from tokend.api.room import Room
+
+
+def test_who_waits_for_the_next_token_leaves_room_for_others() -> None:
+    room = Room(tcp=4096, per_address=1024)
+
+    assert room.polls < room.tcp
+    assert room.polls_each < min(room.unix, room.per_address)
+    assert Room(tcp=1, per_address=1).polls_each == 1
+
+
 ROOM = (
     "from tokend.api.room import Room, make_room; "
     "print(make_room(Room(tcp={tcp}, per_address=256, tls={tls}), files_each={each}).tcp)"

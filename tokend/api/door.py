@@ -100,6 +100,8 @@ class Door(asyncio.Protocol):
         self.transport.write(last)
         if self.transport.get_write_buffer_size():
             reset(self.transport)
+        elif self.transport.get_extra_info("ssl_object"):
+            self.transport.abort()  # else it would wait for a goodbye, with its file open
         else:
             self.transport.close()
 

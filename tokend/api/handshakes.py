@@ -6,6 +6,7 @@ import ssl
 from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, cast
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -37,7 +38,8 @@ class Handshakes(ssl.SSLContext):
         self.most = 1000
         self._clock = clock
         self._failures = _Failures(clock)
-        self._begun: dict[ssl.SSLObject, timedelta] = {}
+        # Those of connections that have ended are gone at once.
+        self._begun: WeakKeyDictionary[ssl.SSLObject, timedelta] = WeakKeyDictionary()
         self.change(context)
 
     def change(self, context: ssl.SSLContext) -> None:
@@ -51,7 +53,7 @@ class Handshakes(ssl.SSLContext):
         return handshake
 
     def admit(self, handshake: ssl.SSLObject) -> bool:
-        """Tell if there is room for it. Those that are cut do not say that they are over."""
+        """Tell if there is room for it."""
         now = self._clock.elapsed()
         for other, begun_at in list(self._begun.items()):
             if now - begun_at < LONGEST:

@@ -36,8 +36,13 @@ class Room:
 
     @property
     def polls(self) -> int:
-        """How many of all may wait for the next token: a quarter stays for those who ask now."""
-        return (self.tcp + self.unix) * 3 // 4
+        """How many may wait for the next token: a quarter of all stays for those who ask now."""
+        return self.tcp * 3 // 4
+
+    @property
+    def polls_each(self) -> int:
+        """How many one client may have: so that it leaves room at its address and at the socket."""
+        return min(self.unix, self.per_address) * 3 // 4 or 1
 
 
 def make_room(wanted: Room, *, files_each: int) -> Room:

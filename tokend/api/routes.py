@@ -108,17 +108,14 @@ class Routes:
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
-        client = self._access.client(request)
-        keeper = self._allowed(client, request, Permission.READ, request.match_info["kind"])
-        if not client.sees_tokens:
-            raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
+        client, keeper = self._readable(request)
         await self._follower.awake()
         poll = wire.after_and_wait(request)
         if poll is None:
             answer = await keeper.ready(_COLD_PATIENCE)
         else:
             newer = await self._polls.newer(keeper, *poll, client)
-            require(self._access.client(request), Permission.READ, keeper.key.app)
+            self._readable(request)  # a reload may have taken that away
             if newer is None:
                 return web.Response(status=304, headers={"ETag": f'"{poll[0]}"'})
             answer = newer
@@ -128,6 +125,14 @@ class Routes:
             deed_of(request).generation = answer.token.generation
         response.etag = wire.etag(answer)
         return response
+
+    def _readable(self, request: web.Request) -> tuple[Client, Keeper]:
+        """Who asks, and what for. Raises ``Unauthorized``, ``Forbidden`` or ``UnknownKey``."""
+        client = self._access.client(request)
+        keeper = self._allowed(client, request, Permission.READ, request.match_info["kind"])
+        if not client.sees_tokens:
+            raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
+        return client, keeper
 
     async def jsapi_signature(self, request: web.Request) -> web.Response:
         """What a page needs for the JS-SDK; *kind* names another ticket than the usual one."""

@@ -10,7 +10,17 @@ OK = "ok"
 UNNEEDED = "unneeded"
 
 # Somebody who may not, or may not now.
-DENIALS = frozenset({"unauthorized", "forbidden", "refresh_limited", "too_many_wrong_keys"})
+DENIALS = frozenset(
+    {
+        "unauthorized",
+        "forbidden",
+        "proxied",
+        "refresh_limited",
+        "too_many_wrong_keys",
+        "too_many_polls",
+        "crowded",
+    }
+)
 
 # Each of these is told, where reads are told by the first and a number.
 _ACTS = frozenset({"refresh", "force", "reload", "replaced"})

@@ -58,7 +58,7 @@ class ServerSettings(_Section):
     proxies: Annotated[tuple[Network, ...], Field(strict=False)] = ()
     connections: Annotated[int, Field(ge=4, le=100_000)] = 4096
     connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 1024
-    polls_per_client: Annotated[int, Field(ge=1, le=100_000)] = 2048
+    polls_per_client: Annotated[int, Field(ge=1, le=100_000)] = 768
     cert_file: str = ""
     key_file: str = ""
     client_ca_file: str = ""

@@ -56,10 +56,13 @@ class Forward:
         if request.method not in _METHODS:
             raise web.HTTPMethodNotAllowed(request.method, _METHODS)
         target = read_target(request.raw_path)
-        deed = deed_of(request)
-        deed.path, deed.of_power = target.path, target.is_of_power
         await self._awake()
-        passage = self._passages(target.caller, request)
+        deed = deed_of(request)
+        deed.of_power = target.is_of_power
+        try:
+            passage = self._passages(target.caller, request)
+        finally:
+            deed.path = target.path if deed.who else ""  # strangers make things up
         if not passage.allows(target):
             raise Refused(UNAUTHORIZED, f"this client may not call {target.path}")
         try:
