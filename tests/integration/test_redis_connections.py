@@ -290,6 +290,7 @@ async def test_whoever_cannot_be_trusted_is_told_nothing(
 async def test_when_the_master_dies_the_store_goes_on_with_the_replica(failing: Watched) -> None:
     async with open_redis(failing.url, CLOCK, LOGIN) as store:
         before = await refresh(store, KEY, "92_before")
+        failing.replicate()
         failing.servers[0].kill()
 
         after = await until_it_works(store, "92_after")

@@ -74,6 +74,12 @@ class Watched:
     def url(self) -> str:
         return f"redis+sentinel://{','.join(node.at for node in self.sentinels)}/{MASTER}/0"
 
+    def replicate(self) -> None:
+        """Return when the replica has all that the master has now: that is not sent on at once."""
+        there_is = self.servers[0].ask("INFO", "replication")["master_repl_offset"]
+        while self.servers[1].ask("INFO", "replication")["slave_repl_offset"] < there_is:
+            time.sleep(0.01)
+
     def master(self) -> str:
         """Whom the first sentinel names."""
         host, port = self.sentinels[0].ask("SENTINEL GET-MASTER-ADDR-BY-NAME", MASTER)
