@@ -8,6 +8,7 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from redis import Redis
@@ -158,10 +159,11 @@ def _process(folder: Path, password: str, *settings: str, mode: str = "") -> Ite
 
 
 def _free_port() -> int:
+    """Below those that the system gives to connections, which may come before the server does."""
     while True:
-        with socket.socket() as probe, socket.socket() as bus, suppress(OSError, OverflowError):
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = SystemRandom().randrange(10_000, 22_000)
+        with socket.socket() as probe, socket.socket() as bus, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             bus.bind(("127.0.0.1", port + _CLUSTER_BUS))
             return port
 
