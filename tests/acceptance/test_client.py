@@ -10,17 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.process import Simulator, one_shot, serving
+from kit.process import Simulator, forking, one_shot, serving
 
 from tokend.client import Away, Client, Refused, Token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     Configured = Callable[..., Path]
 
@@ -55,25 +54,6 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 def client(folder: Path) -> Iterator[Client]:
     with Client(socket=folder / "tokend.sock") as client:
         yield client
-
-
-@asynccontextmanager
-async def program(text: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Python that forks; what is left of it in the end is killed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        text,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
 
 
 async def until(holds: Callable[[], object], *, within: float = 5) -> None:
@@ -192,7 +172,7 @@ async def test_eight_forked_processes_poll_for_themselves(
 ) -> None:
     async with (
         serving(configured()),
-        program(_CHILDREN, f"{folder}/tokend.sock") as parent,
+        forking(_CHILDREN, f"{folder}/tokend.sock") as parent,
         asyncio.timeout(30),
     ):
         assert parent.stdout

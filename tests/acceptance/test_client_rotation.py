@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import sys
-from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from aiohttp import web
-from kit.process import serving
+from kit.process import forking, serving
+from kit.town import simulated
 
-from tokend.clock import SystemClock
 from tokend.simulator.account import Account
-from tokend.simulator.face import make_app
-from tokend.simulator.weather import Weather
 from tokend.simulator.world import World
 
 if TYPE_CHECKING:
@@ -95,30 +88,8 @@ async def wechat() -> AsyncIterator[tuple[World, str]]:
         for appid in APPS.values()
     ]
     world = World(accounts, Random(0), [])
-    runner = web.AppRunner(make_app(world, Weather(), SystemClock()), shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield world, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
-@asynccontextmanager
-async def program(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        _PROGRAM,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, "SECONDS": str(SECONDS), "ROUND": str(ROUND)},
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    async with simulated(world) as url:
+        yield world, url
 
 
 @pytest.mark.parametrize("method", ["token", "stable_token"])
@@ -135,7 +106,11 @@ async def test_each_call_of_sixty_four_threads_ends_well_and_each_rotation_is_on
 
     async with (
         serving(path),
-        program(f"{folder}/tokend.sock", url, *APPS) as parent,
+        forking(
+            _PROGRAM,
+            *(f"{folder}/tokend.sock", url, *APPS),
+            env={"SECONDS": str(SECONDS), "ROUND": str(ROUND)},
+        ) as parent,
         aiohttp.ClientSession(url) as session,
     ):
         await asyncio.sleep(2)

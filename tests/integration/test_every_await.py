@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from aiohttp import web
 from kit import canaries
 from kit.logged import logging_to
 from kit.sabotage import sabotaged_flights
+from kit.town import simulated
 from redis.asyncio import Redis
 
 from tokend import config, daemon
 from tokend.clock import SystemClock
 from tokend.simulator.account import Account
-from tokend.simulator.face import make_app
-from tokend.simulator.weather import Weather
 from tokend.simulator.world import World
 
 if TYPE_CHECKING:
@@ -109,17 +107,6 @@ class Daemon:
 
 
 @asynccontextmanager
-async def _simulated(world: World) -> AsyncIterator[str]:
-    runner = web.AppRunner(make_app(world, Weather(), SystemClock()), access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
 async def _daemon(folder: Path, text: str) -> AsyncIterator[Daemon]:
     for n in range(APPS):
         path = folder / f"{n}.secret"
@@ -169,7 +156,7 @@ async def test_an_exception_at_any_await_shows_nothing_and_the_next_refresh_succ
         async with Redis(unix_socket_path=str(redis_socket)) as client:
             await client.flushall()
         stack.enter_context(logging_to(stack.enter_context(log.open("w"))))
-        wechat = await stack.enter_async_context(_simulated(world))
+        wechat = await stack.enter_async_context(simulated(world))
         flights = stack.enter_context(sabotaged_flights(STEPS, bomb))
         text = _CONFIG.format(redis=redis_socket, wechat=wechat)
         text += "".join(_APP.format(n=n, method=method) for n in range(APPS))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from kit import canaries
 from tokend.cli.simulate import APPID
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import AsyncIterator
 
 TOKEND = str(Path(sys.executable).with_name("tokend"))
@@ -197,3 +197,25 @@ async def one_shot(*arguments: str, env: dict[str, str] | None = None) -> tuple[
     if not set(arguments[:1]) & _GIVES_SECRETS:
         canaries.look_at(f"stdout of {arguments[:1]}", out.decode())
     return process.returncode, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def forking(
+    text: str, *arguments: str, env: dict[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Python that forks; what is left of it in the end is killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        text,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, **(env or {})},
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from aiohttp import web
+
+from tokend.clock import SystemClock
 from tokend.simulator.account import Account
+from tokend.simulator.face import make_app
+from tokend.simulator.weather import Weather
 from tokend.simulator.world import World
 
 NOON = datetime(2026, 11, 20, 4, 0, 0, tzinfo=UTC)  # in Beijing
@@ -56,3 +62,17 @@ class Town:
         in_ledger = self.world.is_valid(token, after(seconds))
         assert in_ledger == ("ip_list" in self.use(token, seconds))
         return in_ledger
+
+
+@asynccontextmanager
+async def simulated(world: World) -> AsyncIterator[str]:
+    """*world* over HTTP in this process: where it is."""
+    runner = web.AppRunner(
+        make_app(world, Weather(), SystemClock()), access_log=None, shutdown_timeout=1
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from tokend.api.source import remote
+from tokend.api.source import is_unix, remote
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,11 +42,11 @@ _peers: WeakKeyDictionary[asyncio.BaseTransport, Peer] = WeakKeyDictionary()
 def peer(request: web.Request) -> Peer | None:
     """Asked of the kernel once for each connection; None for one over TCP, or that is gone."""
     transport = request.transport
-    if transport is None:
+    if transport is None or not is_unix(transport):
         return None
     known = _peers.get(transport)
-    sock = transport.get_extra_info("socket")
-    if known is None and sock is not None and sock.family == socket.AF_UNIX:
+    if known is None:
+        sock = transport.get_extra_info("socket")
         ucred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         pid, uid, gid = _UCRED.unpack(ucred)
         known = _peers[transport] = Peer(uid=uid, gid=gid, pid=pid)

@@ -6,7 +6,6 @@ import os
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,7 +40,7 @@ class Address:
     def away(self, error: Exception) -> Away:
         """In the system's own words alone: an exception's may hold what was sent."""
         words = _of_certificate(error) or getattr(error, "strerror", None) or type(error).__name__
-        return Away(f"{self.shown}: {words}", retry_after=timedelta(seconds=1))
+        return Away(f"{self.shown}: {words}")
 
     def read_key_again(self) -> dict[str, str]:
         """The headers with the key that the file holds now; as they were, if it holds none."""

@@ -14,10 +14,10 @@ A message never holds a token or a client key.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
-if TYPE_CHECKING:
-    from datetime import timedelta
+SOON = timedelta(seconds=1)
 
 
 class ClientError(Exception):
@@ -50,7 +50,7 @@ class Refused(ClientError):
 class NoToken(ClientError):
     """There is no token to serve; asking before *retry_after* is in vain."""
 
-    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+    def __init__(self, message: str, *, retry_after: timedelta = SOON) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from random import random
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from tokend.client.token import Instant, Token
     from tokend.client.watch import Watch
     from tokend.client.wire import Reply, Request
-
-
-_SOON = timedelta(seconds=1)
 
 
 class Line:
@@ -91,7 +87,7 @@ class Line:
                 known = self.watch.replaced(token, self._elapsed())
                 return await self._reported(token) if known is None else known
         except TimeoutError:
-            away = Away(f"{token.key}: the report takes too long", retry_after=_SOON)
+            away = Away(f"{token.key}: the report takes too long")
         finally:
             log.warn(self.watch.words())
         raise away

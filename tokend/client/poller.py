@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from datetime import timedelta
 from random import random
 from typing import TYPE_CHECKING, Self
 
@@ -55,7 +54,7 @@ class Pollers(dict[str, "Poller"]):
         try:
             poller.start()
         except RuntimeError as error:
-            raise Away(f"{key}: {error}", retry_after=timedelta(seconds=1)) from None
+            raise Away(f"{key}: {error}") from None
         self[key] = poller
         return poller
 
@@ -145,7 +144,7 @@ class Poller(threading.Thread):
         Threads that come meanwhile wait, and share what comes of it.
         """
         if not self._reporting.acquire(timeout=REPORT_SECONDS):
-            raise Away(f"{token.key}: the report takes too long", retry_after=timedelta(seconds=1))
+            raise Away(f"{token.key}: the report takes too long")
         try:
             with self._changed:
                 known = self.watch.replaced(token, elapsed())

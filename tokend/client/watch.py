@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tokend.client import wire
@@ -234,7 +233,7 @@ class Watch:
         """Why there is no token; to each reader an exception of its own."""
         if self._trouble is not None:
             return copy(self._trouble)
-        return Away(f"{self.key}: no answer from tokend yet", retry_after=timedelta(seconds=1))
+        return Away(f"{self.key}: no answer from tokend yet")
 
     # Who reports one
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tokend.client.errors import Away, ClientError, NoToken, NotReady, Refused, UsageError
+from tokend.client.errors import SOON, Away, ClientError, NoToken, NotReady, Refused, UsageError
 from tokend.client.token import Held, Instant, Token
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ _LONGEST_WAIT = 2 * 86_400
 UNAUTHORIZED = 401
 _OK, _NOT_MODIFIED, _TOO_MANY = 200, 304, 429
 _SERVER_ERRORS = 500
-_SOON = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +151,7 @@ def _meaning(reply: Reply, key: str, *, asked_at: Instant, now: Instant) -> Held
 
 def stranger(reply: Reply, key: str) -> Away:
     """It came from a proxy, or another server: its words are not repeated, they may be anything."""
-    return Away(
-        f"{key}: HTTP status {reply.status}, not tokend's own", retry_after=timedelta(seconds=_SOON)
-    )
+    return Away(f"{key}: HTTP status {reply.status}, not tokend's own")
 
 
 def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
@@ -181,7 +178,9 @@ def _whole(number: Any, least: int, most: float = math.inf) -> int:
 def _problem(answer: Any, key: str, status: int) -> ClientError:
     code, detail = _words(answer["code"]), _words(answer["detail"]).removeprefix(f"{key}: ")
     advice = _words(answer.get("advice", ""))
-    retry_after = timedelta(seconds=_whole(answer.get("retry_after", _SOON), 0, _LONGEST_WAIT))
+    retry_after = timedelta(
+        seconds=_whole(answer.get("retry_after", SOON.seconds), 0, _LONGEST_WAIT)
+    )
     if code == "refresh_limited":
         return Limited(retry_after)
     if status < _SERVER_ERRORS and status != _TOO_MANY:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from cryptography import x509
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -60,21 +61,21 @@ class SectionFiles:
 
     def _certificate(self, name: str, *, place: str, secret: bool) -> Path:
         path = self._files.find(name, place=place, secret=secret)
-        try:
-            valid_until(path)
-            _context().load_verify_locations(path)
-        except (OSError, ValueError):
-            raise ValueError(f"{path}: holds no certificate in PEM") from None
-        return path
+        return _holding("certificate", valid_until, path)
 
     def _crl(self, name: str, *, place: str) -> Path:
         path = self._files.find(name, place=place, secret=False)
-        try:
-            lists_until(path)
-            _context().load_verify_locations(path)
-        except (OSError, ValueError):
-            raise ValueError(f"{path}: holds no certificate revocation list in PEM") from None
-        return path
+        return _holding("certificate revocation list", lists_until, path)
+
+
+def _holding(what: str, read: Callable[[Path], object], path: Path) -> Path:
+    """*path*, if cryptography can *read* it, and OpenSSL takes it."""
+    try:
+        read(path)
+        _context().load_verify_locations(path)
+    except (OSError, ValueError):
+        raise ValueError(f"{path}: holds no {what} in PEM") from None
+    return path
 
 
 def valid_until(path: Path) -> datetime:
