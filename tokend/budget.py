@@ -23,6 +23,9 @@ log = structlog.get_logger()
 # What comes of no caller's asking.
 NOBODY = ""
 
+# One of several callers, and nobody knows which.
+SEVERAL = "one of several clients"
+
 _SHORT, _IN_SHORT = timedelta(minutes=10), 3
 _DAY = timedelta(days=1)
 
@@ -45,7 +48,7 @@ class Purse:
         await self.budget.spend(self.caller, by_operator=self.by_operator)
 
     async def refund(self) -> None:
-        await self.budget.refund(self.caller)
+        await self.budget.refund(self.caller, by_operator=self.by_operator)
 
 
 class Budget:
@@ -53,8 +56,9 @@ class Budget:
 
     The store counts for all nodes, this object for its own, in case the store forgets: the
     stricter of the two decides. What the schedule plans is not counted. No *caller* gets more than
-    a part of it from one node; ``NOBODY``, for whom a suspect token is looked into, gets what is
-    left.
+    a part of it from one node: half of it; an operator the reserve as well; ``SEVERAL`` a quarter,
+    so that with it nobody gets all. ``NOBODY``, for whom a suspect token is looked into, gets what
+    is left.
     """
 
     def __init__(self, key: TokenKey, store: Store, terms: Terms, clock: Clock) -> None:
@@ -63,13 +67,16 @@ class Budget:
         self._terms = terms
         self._clock = clock
         self._spent: tuple[int, ...] = ()
-        self._shares = Shares({_SHORT: _IN_SHORT, _DAY: max(1, terms.daily // 2)})
+        half, quarter = max(1, terms.daily // 2), max(1, terms.daily // 4)
+        self._reporters = Shares({_SHORT: _IN_SHORT, _DAY: half})
+        self._operators = Shares({_SHORT: _IN_SHORT, _DAY: half + terms.reserve})
+        self._several = Shares({_SHORT: 1, _DAY: quarter})
         self._told_of: dict[str, datetime] = {}
         self._refused_until = {True: clock.now(), False: clock.now()}
 
     def check(self, caller: str, *, by_operator: bool) -> None:
         """Refuse at once what ``spend`` would refuse, so that a loop of reports asks nobody."""
-        self._refuse_more_than_a_share(caller)
+        self._refuse_more_than_a_share(caller, self._shares(caller, by_operator=by_operator))
         wait = self._refused_until[by_operator] - self._clock.now()
         self._refuse(wait, by_operator=by_operator)
 
@@ -91,7 +98,7 @@ class Budget:
         self._refuse(wait_of_all, by_operator=by_operator)
         self._spent = spent
         if caller != NOBODY:
-            self._shares.take(caller, self._clock.now())
+            self._shares(caller, by_operator=by_operator).take(caller, self._clock.now())
         if len(spent) == (self._terms.daily + 1) // 2:
             log.warning(
                 "half_of_budget_spent",
@@ -101,16 +108,21 @@ class Budget:
                 advice="see the audit trail for who reports this token, or forces it, so often",
             )
 
-    async def refund(self, caller: str) -> None:
+    async def refund(self, caller: str, *, by_operator: bool) -> None:
         """The last costly call never got to WeChat. Raises ``StoreError``."""
         self._spent = self._spent[:-1]
         if caller != NOBODY:
-            self._shares.give_back(caller)
+            self._shares(caller, by_operator=by_operator).give_back(caller)
         await self._store.refund(self._key)
 
-    def _refuse_more_than_a_share(self, caller: str) -> None:
+    def _shares(self, caller: str, *, by_operator: bool) -> Shares:
+        if by_operator:
+            return self._operators
+        return self._several if caller == SEVERAL else self._reporters
+
+    def _refuse_more_than_a_share(self, caller: str, shares: Shares) -> None:
         now = self._clock.now()
-        free_at = self._shares.free_at(caller, now)
+        free_at = shares.free_at(caller, now)
         if free_at <= now:
             return
         if self._told_of.get(caller, now) <= now:
@@ -124,8 +136,7 @@ class Budget:
             self._told_of = {each: at for each, at in self._told_of.items() if at > now}
             self._told_of[caller] = now + _TOLD_EACH
         raise RefreshLimited(
-            f"{self._key}: too many new tokens were asked for by {caller}, which gets "
-            f"{_IN_SHORT} in {_SHORT.seconds // 60} minutes and half of those of a day",
+            f"{self._key}: too many new tokens were asked for by {caller}, which gets {shares}",
             retry_after=free_at - now,
         )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
+
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 # Callers are clients, which are configured, and users of the socket: this is for good measure.
 _MOST = 1000
@@ -19,6 +22,9 @@ class Shares:
     def __init__(self, limits: Mapping[timedelta, int]) -> None:
         self._limits = limits
         self._taken: dict[str, deque[datetime]] = {}
+
+    def __str__(self) -> str:
+        return " and ".join(f"{most} in {_spoken(within)}" for within, most in self._limits.items())
 
     def free_at(self, caller: str, now: datetime) -> datetime:
         """When there is something left for *caller*; *now*, if there is."""
@@ -38,3 +44,9 @@ class Shares:
     def give_back(self, caller: str) -> None:
         """What was taken last."""
         self._taken[caller].pop()
+
+
+def _spoken(within: timedelta) -> str:
+    if within < _HOUR:
+        return f"{within // _MINUTE} minutes"
+    return f"{within // _HOUR} hours"

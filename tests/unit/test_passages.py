@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from kit.house import BLOG, SHOP, House, key
 
+from tokend.budget import SEVERAL
 from tokend.facade.errcodes import Refused
 from tokend.forward.passages import Passages
 from tokend.forward.target import read_target
@@ -205,6 +206,49 @@ async def test_a_rejected_token_is_replaced_for_the_call(house: House) -> None:
     assert newer != rejected
     assert found.token() == newer
     assert await found.replace(rejected) == newer
+
+
+@pytest.mark.parametrize(
+    ("given", "payer"),
+    [
+        pytest.param(lambda _: key("shopper"), "shopper", id="a key"),
+        pytest.param(lambda house: handle(house, "blind", SHOP), "blind", id="a handle"),
+        pytest.param(lambda house: house.token("sales/access_token"), SEVERAL, id="a token of two"),
+        pytest.param(
+            lambda house: house.token("blog/access_token"), "poster", id="one of them may call"
+        ),
+    ],
+)
+async def test_another_token_is_on_the_share_of_who_surely_asked(
+    folder: Path, given, payer: str
+) -> None:
+    clients = """
+[clients.shopper]
+apps = ["shop"]
+can = ["read", "call"]
+[clients.blind]
+apps = ["shop"]
+can = ["call"]
+tokens = "never"
+[clients.seller]
+apps = ["sales"]
+can = ["read", "call"]
+[clients.another]
+apps = ["sales"]
+can = ["read", "call"]
+[clients.poster]
+apps = ["blog"]
+can = ["read", "call"]
+[clients.reader]
+apps = ["blog"]
+can = ["read"]
+"""
+    house = House(folder, clients=clients)
+    await house.begin()
+
+    found = passage(house, given(house))
+
+    assert found.by == payer
 
 
 async def test_past_the_guard_rails_a_token_that_somebody_else_replaced_is_found_for_nothing(

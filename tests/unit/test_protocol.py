@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import timedelta
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from kit.scene import APPID, KEY, NO_RECONCILE, Scene, started
 from structlog.testing import capture_logs
 
 from tokend.breaker import APP_LIMITS, Breaker, process_limits
+from tokend.budget import SEVERAL
 from tokend.errors import (
     BreakerOpen,
     NotReady,
@@ -462,6 +464,48 @@ async def test_an_operator_has_a_share_as_everybody_has(classic: Scene) -> None:
         await keeper.refresh(rejected=None, by="socket uid=0")
 
     assert refused.value.retry_after == timedelta(seconds=600 - 3 * 61)
+
+
+async def test_what_an_operator_reports_is_not_on_the_share_of_what_they_force(
+    classic: Scene,
+) -> None:
+    keeper, _ = await started(classic)
+    for _ in range(3):
+        await classic.clock.advance(61)
+        await keeper.refresh(rejected=keeper.current().token.value, by="socket uid=0")
+    await classic.clock.advance(61)
+
+    assert (await keeper.refresh(rejected=None, by="socket uid=0")).refreshed
+
+
+async def test_the_reserve_is_there_for_one_operator_whatever_the_daily_limit(
+    classic: Scene,
+) -> None:
+    classic.terms = replace(classic.terms, daily=1, reserve=2)
+    keeper, _ = await started(classic)
+    for _ in range(3):
+        await classic.clock.advance(601)
+        await keeper.refresh(rejected=None, by="socket uid=0")
+    await classic.clock.advance(601)
+
+    with pytest.raises(RefreshLimited):
+        await keeper.refresh(rejected=None, by="socket uid=0")
+
+
+async def test_who_hides_among_several_clients_gets_one_in_ten_minutes_and_a_quarter_of_a_days(
+    classic: Scene,
+) -> None:
+    keeper, _ = await started(classic)
+    got: list[int] = []
+
+    for second in range(0, 7000, 61):
+        await classic.clock.advance(61)
+        with contextlib.suppress(RefreshLimited):
+            await keeper.refresh(rejected=keeper.current().token.value, by=SEVERAL)
+            got.append(second)
+
+    assert len(got) == 3
+    assert all(later - early >= 600 for early, later in pairwise(got))
 
 
 async def test_what_never_got_to_wechat_is_on_nobodys_share(classic: Scene) -> None:

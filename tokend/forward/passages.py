@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tokend.api.audited import deed_of
+from tokend.api.audited import deed_of, name_of
+from tokend.budget import SEVERAL
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
@@ -43,9 +44,12 @@ class Passages:
         ]
         if not callers:
             raise Refused(errcodes.UNAUTHORIZED, "api unauthorized, this client may not call")
+        names = [name_of(caller.client, request) for caller in callers]
+        deed.who = " or ".join(names)
         tokens = callers[0].tokens
         deed.generation = tokens.generation
         return Passage(
+            by=names[0] if len(names) == 1 else SEVERAL,
             clients=[caller.client for caller in callers],
             tokens=tokens,
             upstream=self._upstreams[tokens.key.platform],
@@ -55,8 +59,11 @@ class Passages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """Of one of *clients*: a token was given to all of them, and any may have sent it."""
+    """Of one of *clients*: a token was given to all of them, and any may have sent it. *by* is who
+    pays for another one.
+    """
 
+    by: str
     clients: Sequence[Client]
     tokens: Keeper
     upstream: str
@@ -72,7 +79,7 @@ class Passage:
     async def replace(self, rejected: Secret) -> Secret:
         """What replaces *rejected*, which may be the same. Raises ``TokendError``."""
         self.deed.before = self.tokens.generation
-        await self.tokens.report(rejected, _PATIENCE, by=self.deed.who)
+        await self.tokens.report(rejected, _PATIENCE, by=self.by)
         self.deed.generation = self.tokens.generation
         return self.token()
 

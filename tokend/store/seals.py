@@ -4,7 +4,8 @@ Somebody else may read and write there: a tenant of the same Redis, whoever find
 tokens are of no use to readers, and these cannot be forged: the value, which record it is of, the
 fence it was saved under and the latest moment at which it ends. A generation is decided by the
 store's rule and not sealed; but it is never greater than the fence, so that an older record cannot
-pass for a newer one with whoever knows the newer one. *Suspect*, lease, intent and budget are not
+pass for a newer one with whoever knows the newer one. Raised up to the fence, it makes readers take
+for new what they have already. *Suspect*, lease, intent and budget are not
 sealed: whoever can alter these can as well delete them.
 """
 
