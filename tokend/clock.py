@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 # Linux has CLOCK_BOOTTIME; elsewhere the monotonic clock is the best there is.
@@ -32,6 +33,12 @@ class Clock(Protocol):
 
     def elapsed(self) -> timedelta:
         """Time since boot, sleep of the machine included. For leases and guards."""
+
+    def seconds(self) -> float:
+        """``elapsed`` as a number: quick, for what is asked again and again."""
+
+    def deadline(self, duration: timedelta) -> float:
+        """The ``seconds`` at which *duration* (of ``now``) will be over."""
 
     async def sleep(self, duration: timedelta) -> None:
         """Let *duration* (of ``now``) pass."""
@@ -61,7 +68,12 @@ class SystemClock:
         return self.now() + (shown - self.wall()) * self._speed
 
     def elapsed(self) -> timedelta:
-        return timedelta(seconds=time.clock_gettime(_BOOTTIME))
+        return timedelta(seconds=self.seconds())
+
+    seconds = staticmethod(partial(time.clock_gettime, _BOOTTIME))
+
+    def deadline(self, duration: timedelta) -> float:
+        return self.seconds() + duration.total_seconds() / self._speed
 
     async def sleep(self, duration: timedelta) -> None:
         await asyncio.sleep(duration.total_seconds() / self._speed)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tokend.model import Answer, Secret, Token, TokenKey
     from tokend.policy import Pace
     from tokend.refresher import Refresher
+    from tokend.standing import Standing
 
 log = structlog.get_logger()
 
@@ -101,6 +102,11 @@ class Keeper:
         """A token of a generation greater than *after*, as soon as there is one."""
         await self._kept.newer_than(after)
         return self.current()
+
+    @property
+    def standing(self) -> Standing:
+        """Of the current token: over when anything about it changes, or a refresh begins."""
+        return self._kept.standing
 
     def status(self) -> Status:
         return Status(
@@ -184,16 +190,23 @@ class Keeper:
         """Somebody may have met a rejection, and does not say so: compare the token with WeChat's,
         where that is free, and not too often. Never raises.
         """
-        now = self._clock.now()
-        if self._flight is None and self._may_check(now):
-            self._checked_at = now
+        if self._flight is None and self.check_in() <= _NO_TIME:
+            self._checked_at = self._clock.now()
             self._launch(Purpose.CONFIRM, self._planned(Purpose.CONFIRM))
         await self.settled(patience)
 
-    def _may_check(self, now: datetime) -> bool:
-        is_worth_it = self._kept.usable() is not None and self._refresher.is_free
-        is_time = now - self._checked_at >= _CHECK_PAUSE and not self._plan.wait_for_report(now)
-        return is_worth_it and is_time
+    def check_in(self) -> timedelta:
+        """How long ``check`` will have nothing to do, if nothing happens."""
+        if self._flight:
+            return _NO_TIME
+        if not self._is_checkable:
+            return timedelta.max
+        now = self._clock.now()
+        return max(self._checked_at + _CHECK_PAUSE - now, self._plan.wait_for_report(now))
+
+    @property
+    def _is_checkable(self) -> bool:
+        return self._kept.usable() is not None and self._refresher.is_free
 
     async def settled(self, patience: timedelta) -> None:
         """Return when no refresh is under way, or the *patience* is over."""
@@ -262,6 +275,7 @@ class Keeper:
         return partial(self._refresher.refresh, token, partial(self._is_due, token), purse)
 
     def _launch(self, purpose: Purpose, work: Work) -> Flight:
+        self._kept.renew()
         self._flight = Flight(task=self._spawn(self._fly(purpose, work)))
         return self._flight
 

@@ -12,6 +12,7 @@ import structlog
 from tokend import policy
 from tokend.errors import NotReady
 from tokend.model import Answer, State
+from tokend.standing import Standing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,6 +36,7 @@ class Kept:
         self._plan = plan
         self._clock = clock
         self._changed = asyncio.Event()
+        self.standing = Standing()
 
     # How good it is
 
@@ -43,8 +45,12 @@ class Kept:
         token = self.usable()
         if token is None:
             raise self.not_ready()
-        expires_in = self._plan.usable_for(token, self._clock.now())
-        return Answer(token=token, state=self.state(), expires_in=expires_in)
+        now, state = self._clock.now(), self.state()
+        expires_in = self._plan.usable_for(token, now)
+        stands = expires_in % _SECOND
+        if state is State.FRESH:
+            stands = min(stands, self._plan.due_at - now)
+        return Answer(token=token, state=state, expires_in=expires_in, stands=stands)
 
     def usable(self) -> Token | None:
         """The token, unless it has less than a second to live: it would be dead on arrival."""
@@ -95,7 +101,7 @@ class Kept:
             if known is None or token.generation > known.generation or not self.usable():
                 self._take(token, now, asked=asked)
             return
-        self.token = replace(token, generation=max(known.generation, token.generation))
+        self._hold(replace(token, generation=max(known.generation, token.generation)))
         if asked:
             self._plan.kept(token, now, same=True)
         else:
@@ -105,7 +111,7 @@ class Kept:
             log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self._key))
 
     def _take(self, token: Token, now: datetime, *, asked: bool) -> None:
-        self.token = token
+        self._hold(token)
         self._plan.kept(token, now, same=False)
         log.info("token_fetched" if asked else "token_adopted", **self._facts(token))
         self._changed.set()
@@ -124,8 +130,16 @@ class Kept:
             self._revise(replace(self.token, stored=False))
             log.warning("token_missing_in_store", **self._facts(self.token))
 
-    def _revise(self, token: Token) -> None:
+    def renew(self) -> None:
+        """What was made of the token so far is not to be made use of again."""
+        self.standing = self.standing.renewed()
+
+    def _hold(self, token: Token) -> None:
         self.token = token
+        self.renew()
+
+    def _revise(self, token: Token) -> None:
+        self._hold(token)
         self._plan.seen(token, self._clock.now())
 
     def _facts(self, token: Token) -> dict[str, object]:

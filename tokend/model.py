@@ -195,11 +195,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a reader gets: *token*, accepted by WeChat for *expires_in*, come what is planned."""
+    """What a reader gets: *token*, accepted by WeChat for *expires_in*, come what is planned.
+
+    If nothing happens, it is the same for as long as it *stands*: then a whole second of
+    *expires_in* is over, or the *state* another one.
+    """
 
     token: Token
     state: State
     expires_in: timedelta
+    stands: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

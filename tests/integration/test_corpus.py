@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from kit.corpus import CORPUS, H2C, LAST, REFUSED, Case
-from kit.house import House
+from kit.corpus import CORPUS, H2C, HOST, LAST, REFUSED, Case
+from kit.house import House, key
 from kit.nginx import PROGRAM, Nginx, nginx
-from kit.served import Served, connected, said, served, statuses
+from kit.served import Served, connected, said, served, statuses, until_over
 
 from tokend.api.source import Proxies
 
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 by_name = pytest.mark.parametrize("case", CORPUS, ids=[case.name for case in CORPUS])
+READ = (
+    b"GET /v1/apps/shop/access_token HTTP/1.1\r\n"
+    + HOST
+    + (f"Authorization: Bearer {key('shopper')}\r\n\r\n".encode())
+)
 SEEN: list[str] = []
 # What nginx says of its own accord: it was sent what it does not know, or tokend hung up.
 OF_NGINX = {501, 502, 505}
@@ -47,6 +52,7 @@ async def here(house: House) -> AsyncIterator[Served]:
     with tempfile.TemporaryDirectory(prefix="tokend-") as folder:
         async with served(house.app, Path(folder), proxies=PROXIES) as here:
             await house.begin()
+            await house.clock.advance(0.5)
             yield here
 
 
@@ -96,6 +102,25 @@ async def test_what_is_one_request_for_nginx_is_one_for_us(
     assert statuses(again) == (200,)
     assert len(SEEN) - seen <= front.passed_on() - passed_on
     assert all(status < 500 or status in OF_NGINX for status in statuses(heard))
+    assert house.token("shop/access_token").encode() not in heard
+
+
+@by_name
+async def test_after_a_read_that_was_repeated_it_is_the_same(
+    house: House, here: Served, case: Case
+) -> None:
+    async with asyncio.timeout(30), connected(here.tcp) as (reader, writer):
+        seen = len(SEEN)
+        for _ in range(3):
+            writer.write(READ)
+            await reader.readuntil(b'"fresh"}')
+        asked = len(SEEN) - seen
+        writer.write(case.sent + LAST)
+        heard = await until_over(reader)
+    alone = await said(here.tcp, case.sent + LAST)
+
+    assert asked == 1
+    assert statuses(heard) == statuses(alone)
     assert house.token("shop/access_token").encode() not in heard
 
 

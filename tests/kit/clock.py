@@ -35,6 +35,12 @@ class ManualClock:
     def elapsed(self) -> timedelta:
         return self._elapsed
 
+    def seconds(self) -> float:
+        return self._elapsed.total_seconds()
+
+    def deadline(self, duration: timedelta) -> float:
+        return self.seconds() + duration.total_seconds()
+
     async def sleep(self, duration: timedelta) -> None:
         awake = asyncio.Event()
         heapq.heappush(self._sleepers, (self._now + duration, next(self._order), awake))

@@ -119,10 +119,11 @@ class House:
         self.schedule = Schedule(self.clock)
         self.owners = Owners(self.clock)
         self.trail = Trail(self.clock, AuditFile(""))
+        self.table = MemoryTable()
         self.tasks: set[asyncio.Task[object]] = set()
         self.config = _load(folder, f"[forward]\nenabled = true\n{apps}{clients}")
         self.fleet = Fleet(
-            store=LocalStore(MemoryTable(), self.clock),
+            store=LocalStore(self.table, self.clock),
             transports=dict.fromkeys(Platform, self.wechat),
             terms=self.config.terms,
             on_plan=self._planned,

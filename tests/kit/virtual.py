@@ -66,5 +66,11 @@ class LoopClock:
     def elapsed(self) -> timedelta:
         return timedelta(seconds=asyncio.get_running_loop().time())
 
+    def seconds(self) -> float:
+        return self.elapsed().total_seconds()
+
+    def deadline(self, duration: timedelta) -> float:
+        return self.seconds() + duration.total_seconds()
+
     async def sleep(self, duration: timedelta) -> None:
         await asyncio.sleep(duration.total_seconds())

@@ -22,7 +22,7 @@ PLANTED = {
     ),
     "a process has one in its command line": "await ran('import sys', simulate.APP_SECRET)",
     "a process has one in its environment": (
-        "await ran('import sys; input()', env={'SECRET': simulate.APP_SECRET})"
+        "await ran(STAYS, env={'SECRET': simulate.APP_SECRET})"
     ),
     "a refusal holds one": 'await asked(401, b\'{"detail": "canary-secret"}\')',
     "an errcode comes with one": 'await asked(200, b\'{"errcode": 1, "t": "canary-secret"}\')',
@@ -34,6 +34,7 @@ CLEAN = {
 }
 
 _FILE = """
+import re
 import sys
 import aiohttp
 from kit import canaries
@@ -41,10 +42,14 @@ from kit.process import running
 from kit.upstream import http, upstream
 from tokend.cli import simulate
 
+STAYS = "import signal; print('here', flush=True); signal.pause()"
+
 async def ran(code, *arguments, env=None):
     program = (sys.executable, "-c", code, *arguments)
     async with running(program=program, env=env) as process:
-        if "input" not in code:
+        if code is STAYS:
+            await process.said(re.compile("here"))
+        else:
             await process.ended()
 
 async def asked(status, body):

@@ -11,6 +11,7 @@ from tokend.api.wrong_keys import WrongKeys
 from tokend.audit.source import source
 from tokend.errors import Forbidden, Unauthorized
 from tokend.model import Client, Permission
+from tokend.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,15 +42,19 @@ class Access:
     A look-up by digest tells a caller nothing through its timing: who could steer the digest of a
     guess could break SHA-256. No key, a wrong one and one of a client that is gone are the same
     work, and get the same answer.
+
+    What they may do is so for as long as the *standing* is not over.
     """
 
     def __init__(self, clients: Iterable[Client], clock: Clock) -> None:
         self._wrong_keys = WrongKeys(clock)
         self._clients: tuple[Client, ...] = ()
+        self.standing = Standing()
         self.change(clients)
 
     def change(self, clients: Iterable[Client]) -> None:
         """From now on these and no others."""
+        self.standing = self.standing.renewed()
         self._clients = tuple(clients)
         self._by_key = {each.key_sha256: each for each in self._clients if each.key_sha256}
         self._by_certificate = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from tokend.api import peers
+from tokend.api.repeats import REPEAT
 from tokend.audit.deed import OK, Deed
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def audited(trail: Trail, clock: Clock) -> Middleware:
             response = await handler(request)
             if deed := request.get(_DEED):
                 deed.outcome = deed.outcome or OK
+                if repeat := request.get(REPEAT):
+                    repeat.tell = partial(trail.again, deed)
             return response
         finally:
             if deed := request.get(_DEED):

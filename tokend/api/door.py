@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 
 from tokend.api.problems import http_problem, problem, raw
+from tokend.api.repeats import NOTHING, Repeats
 from tokend.errors import Crowded
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ class Door(asyncio.Protocol):
         "_looks",
         "_make",
         "_protocol",
+        "_repeatable",
         "_unread",
         "_warden",
         "crowds",
         "phase",
+        "repeats",
         "transport",
     )
 
@@ -69,6 +72,8 @@ class Door(asyncio.Protocol):
         self._unread = 0
         self.phase = Phase.NEW
         self.crowds: tuple[Crowd, ...] = ()
+        self.repeats = Repeats()
+        self._repeatable = NOTHING
 
     @property
     def is_waiting(self) -> bool:
@@ -84,9 +89,11 @@ class Door(asyncio.Protocol):
         """It waits for something else from now on."""
         self.phase = phase
         self._looks = 0
+        self._repeatable = self.repeats.kept if phase is Phase.IDLE else NOTHING
 
     def look(self) -> None:
         """A second has passed: end what has taken too long."""
+        self.repeats.look()
         if self._is_unread():
             reset(self.transport)
         elif self.is_waiting:
@@ -115,10 +122,18 @@ class Door(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._warden.forget(self)
+        self.repeats.end()
         self._protocol.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.phase is Phase.NEW or self.phase is Phase.IDLE:
+        repeat = self._repeatable.get(data)
+        if repeat and not self.transport.get_write_buffer_size() and (answer := repeat.again()):
+            self.transport.write(answer)
+            self._looks = 0
+            return
+        alone = self.phase is Phase.NEW or self.phase is Phase.IDLE
+        self.repeats.hear(data, alone=alone)
+        if alone:
             self.turn(Phase.HEAD)
         self._protocol.data_received(data)
 

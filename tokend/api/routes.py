@@ -12,6 +12,7 @@ from tokend.api import wire
 from tokend.api.access import require
 from tokend.api.audited import audited, deed_of
 from tokend.api.problems import problems
+from tokend.api.repeats import REPEAT, Repeat
 from tokend.api.signature import signed
 from tokend.audit.deed import UNNEEDED
 from tokend.errors import Forbidden, NotReady, UnknownKey
@@ -123,6 +124,13 @@ class Routes:
         if not wire.is_known(request, answer):
             response = self._render(request, keeper, answer)
             deed_of(request).generation = answer.token.generation
+            if poll is None:
+                request[REPEAT] = Repeat(
+                    self._clock,
+                    until=self._clock.deadline(answer.stands),
+                    what=keeper.standing,
+                    who=self._access.standing,
+                )
         response.etag = wire.etag(answer)
         return response
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import aiohttp.http_parser
@@ -85,10 +86,25 @@ def tracked(handle: Handle) -> Handle:
         door = cast("Speaker", request.protocol).door
         door.turn(Phase.ANSWER)
         try:
-            return await handle(request)
-        except web.HTTPException as error:  # before any handler: Expect
-            return http_problem(error)
+            response = await _response(handle, request)
+            await _write(request, response)
         finally:
             door.turn(Phase.IDLE)
+        door.repeats.keep(request, response)
+        return response
 
     return answer
+
+
+async def _response(handle: Handle, request: web.BaseRequest) -> web.StreamResponse:
+    try:
+        return await handle(request)
+    except web.HTTPException as error:  # before any handler: Expect
+        return http_problem(error)
+
+
+async def _write(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """All of it, before anything else is answered; else aiohttp would do so a little later."""
+    with suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()

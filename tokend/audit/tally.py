@@ -44,7 +44,18 @@ class Tally:
             counted = self._counted[alike] = _Counted(deed.facts(), now)
             self._tell(counted.facts)
             return
-        counted.more += 1
+        self._count(counted, 1, now)
+
+    def more(self, alike: Hashable, deed: Deed, now: datetime, *, times: int) -> None:
+        """*deed*, of which the first was noted before, has been done so often again."""
+        counted = self._counted.get(alike)
+        if counted is None:
+            self._tell({**deed.facts(), "times": times})
+        else:
+            self._count(counted, times, now)
+
+    def _count(self, counted: _Counted, times: int, now: datetime) -> None:
+        counted.more += times
         if now - counted.since >= self._period:
             self._tell_rest(counted, now)
 

@@ -40,6 +40,10 @@ class _Use(NamedTuple):
     generation: int
 
 
+def _use(deed: Deed) -> _Use:
+    return _Use(deed.what, deed.who, deed.key, deed.generation)
+
+
 class Trail:
     """Written to *file*, too."""
 
@@ -58,11 +62,15 @@ class Trail:
         if deed.outcome == OK and deed.is_act:
             self._tell({**deed.facts(), "took_ms": took // _MILLISECOND})
         elif deed.outcome == OK and deed.what in _GIVEN and deed.generation:
-            self._uses.note(_Use(deed.what, deed.who, deed.key, deed.generation), deed, now)
+            self._uses.note(_use(deed), deed, now)
         elif deed.outcome != OK and (deed.is_act or deed.outcome in DENIALS):
             tally = self._refused if deed.who else self._strangers
             alike = (deed.what, deed.who, source(deed.where), deed.route, deed.key, deed.outcome)
             tally.note(alike, deed, now)
+
+    def again(self, deed: Deed, times: int) -> None:
+        """So often was that read which *deed* was the first of."""
+        self._uses.more(_use(deed), deed, self._clock.now(), times=times)
 
     def learn(self, key: TokenKey, generation: int) -> None:
         """The token of *key* is this one now, whoever has seen to that."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tokend.facade.owners import Owners
     from tokend.keeper import Keeper
     from tokend.model import Client
+    from tokend.standing import Standing
 
 _UNKNOWN_TOKEN = Refused(
     errcodes.INVALID_CREDENTIAL,
@@ -69,6 +70,11 @@ class Callers:
         self._access = access
         self._owners = owners
         self._handles = handles
+
+    @property
+    def standing(self) -> Standing:
+        """Over as soon as anybody may do something else."""
+        return self._access.standing
 
     def by_secret(self, request: web.Request, *, appid: str, secret: str) -> Caller | None:
         """None if there is no such account. Raises ``Unauthorized``; the key is looked at first,

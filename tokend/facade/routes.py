@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from tokend.api.audited import deed_of
+from tokend.api.repeats import REPEAT, Repeat
 from tokend.api.wire import read_body
 from tokend.audit.deed import UNNEEDED
 from tokend.errors import Unauthorized
@@ -170,7 +171,18 @@ class Facade:
         deed = deed_of(request)
         deed.what = Permission.READ if caller.client.sees_tokens else "handle"
         deed.generation = caller.tokens.generation
+        request[REPEAT] = self._repeat(caller.tokens)
         return self._give(caller, head)
+
+    def _repeat(self, tokens: Keeper) -> Repeat:
+        """While whoever asks for it again would have nothing compared."""
+        stands = min(tokens.current().stands, tokens.check_in())
+        return Repeat(
+            self._clock,
+            until=self._clock.deadline(stands),
+            what=tokens.standing,
+            who=self._callers.standing,
+        )
 
     async def _force(self, caller: Caller, *, by: str) -> None:
         """Report what this client was given last. If that is not the current token, was given by
