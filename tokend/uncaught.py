@@ -42,7 +42,17 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
         asyncio.get_running_loop().set_exception_handler(_loop_troubled)
         return await work
 
-    return asyncio.run(captured(), debug=False)
+    with asyncio.Runner(debug=False, loop_factory=_new_event_loop) as runner:
+        return runner.run(captured())
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's, which answers twice as many requests, or where there is none Python's own."""
+    try:
+        import uvloop  # noqa: PLC0415, so that it may be missing
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _crashed(

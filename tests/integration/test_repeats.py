@@ -25,6 +25,7 @@ from kit.served import Where, connected, served
 from structlog.testing import capture_logs
 
 from tokend.api.repeats import _LONGEST, _MOST
+from tokend.errors import UpstreamUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -187,6 +188,22 @@ async def test_who_asks_in_wechats_way_for_what_it_has_is_repeated_once_that_was
     assert place.asked == 3
 
 
+async def test_in_wechats_way_nothing_is_repeated_once_a_refresh_has_begun(place: Place) -> None:
+    keeper = place.house.fleet.keepers["blog/access_token"]
+    shaped = wechat("/cgi-bin/token", BLOG, "blogger")
+
+    async with place.line() as line:
+        await line.ask(shaped, shaped)
+        asked = place.asked
+        place.house.wechat.coming.append("unreachable")
+        with pytest.raises(UpstreamUnreachable):
+            await keeper.refresh(rejected=None, by="x")
+        await line.ask(shaped)
+
+    assert asked == 1
+    assert place.asked == 2
+
+
 async def test_who_waits_to_be_told_to_continue_is_told_each_time(place: Place) -> None:
     request = read("/v1/apps/shop/access_token", "shopper", "Expect: 100-continue")
 
@@ -291,23 +308,21 @@ async def test_many_that_differ_are_all_answered(place: Place) -> None:
     assert place.asked == len(many)
 
 
-async def test_who_does_not_read_is_left_to_aiohttp_which_waits_and_loses_nothing(
-    place: Place,
-) -> None:
-    times = 20_000  # answers of more bytes than lie between two ends
+async def test_a_read_after_a_poll_that_hangs_is_answered_after_it(place: Place) -> None:
+    keeper = place.house.fleet.keepers["shop/access_token"]
+    poll = read(f"/v1/apps/shop/access_token?after={keeper.generation}&wait=60")
 
     async with place.line() as line:
-        first = await line.ask(TOKEN)
-        line.writer.transport.pause_reading()
-        for _ in range(times):
-            line.writer.write(TOKEN)
-            await asyncio.sleep(0)
-        asked = place.asked
-        line.writer.transport.resume_reading()
-        heard = await line.reader.readexactly(times * len(first))
+        await line.ask(TOKEN)
+        line.writer.write(poll)
+        await settle()
+        line.writer.write(TOKEN)
+        await settle()
+        await keeper.refresh(rejected=None, by="x")
+        answers = [await line.hear(), await line.hear()]
 
-    assert asked > 1
-    assert DATE.sub(b"", heard) == times * DATE.sub(b"", first)
+    new = place.house.token("shop/access_token").encode()
+    assert all(new in each for each in answers)
 
 
 async def test_each_read_is_in_the_audit_trail(place: Place) -> None:
