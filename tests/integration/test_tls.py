@@ -321,6 +321,7 @@ def shown(authority: Authority, folder: Path) -> dict[str, Path]:
         "nobody": authority.issue("nobody", "nobody.internal"),
         "two": authority.issue("two", "named.internal", "spiffe://example/spiffe"),
         "both": authority.issue("both", "both.internal"),
+        "mixed": authority.issue("mixed", "named.internal", "both.internal"),
         "expired": authority.issue("expired", "named.internal", days=-1),
         "forged": stranger.issue("forged", "named.internal"),
     }
@@ -338,6 +339,8 @@ def shown(authority: Authority, folder: Path) -> dict[str, Path]:
         pytest.param("capital", "", "401", id="names are compared as they are"),
         pytest.param("nobody", "", "401", id="a name that no client has"),
         pytest.param("two", "", "401", id="the names of two clients"),
+        pytest.param("mixed", "", "401", id="the names of two, of which one needs a key as well"),
+        pytest.param("mixed", "both", "both", id="the names of two, and the key of one"),
         pytest.param("", "", "401", id="neither"),
         pytest.param("", "keyed", "keyed", id="a key"),
         pytest.param("nobody", "keyed", "keyed", id="a key, and a certificate of nobody"),

@@ -58,7 +58,7 @@ class Access:
         self._clients = tuple(clients)
         self._by_key = {each.key_sha256: each for each in self._clients if each.key_sha256}
         self._by_certificate = {
-            each.certificate: each for each in self._clients if not each.key_sha256
+            each.certificate: each for each in self._clients if each.certificate
         }
 
     def client(self, request: web.Request) -> Client:
@@ -103,10 +103,12 @@ class Access:
         return [each for each in self._clients if may_come(each, request)]
 
     def _certified(self, request: web.Request) -> Client | None:
-        """The client of the certificate alone; none, if its names are those of two."""
+        """The client of the certificate alone; none, if its names are those of two, whatever else
+        these may need.
+        """
         found = [self._by_certificate.get(name) for name in _names(request)]
         clients = [client for client in found if client]
-        return clients[0] if len(clients) == 1 else None
+        return clients[0] if len(clients) == 1 and not clients[0].key_sha256 else None
 
 
 def require(client: Client, permission: Permission, app: str) -> None:
