@@ -259,5 +259,8 @@ class Client:
     sees_tokens: bool = True
     paths: tuple[str, ...] = ()
 
+    def has(self, app: str) -> bool:
+        return self.apps is None or app in self.apps
+
     def may(self, permission: Permission, app: str) -> bool:
-        return permission in self.can and (self.apps is None or app in self.apps)
+        return permission in self.can and self.has(app)

@@ -136,6 +136,8 @@ CASES = [
          READ | {"who": "blind", "what": "handle"}, about="a handle"),
     Case("GET /cgi-bin/token", "blogger", f"/cgi-bin/token?{QUERY}",
          FORBIDDEN | {"who": "blogger"}),
+    Case("GET /cgi-bin/token", "blogger", f"/cgi-bin/token?{QUERY.replace(SHOP, 'wx0')}",
+         {"who": "blogger", "outcome": "forbidden"}, about="no such app"),
     Case("GET /cgi-bin/token", "stranger", f"/cgi-bin/token?{QUERY}", UNAUTHORIZED),
     Case(f"POST {STABLE}", "", STABLE, READ | {"who": "shopper"}, SECRET_OF_SHOPPER),
     Case(f"POST {STABLE}", "", STABLE,

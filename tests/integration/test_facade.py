@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from kit.clock import settle
 from kit.house import BLOG, SHOP, House, key
-from kit.office import CORPID
+from kit.office import CORPID, STOCK
 
 from tokend.api.signature import page_url
 from tokend.facade.errcodes import Refused
@@ -87,7 +87,7 @@ CORP = {"corpid": CORPID, "corpsecret": key("seller")}
     [
         pytest.param("GET", TOKEN, GOOD | {"secret": "wrong"}, 40125, id="a wrong key"),
         pytest.param("GET", TOKEN, GOOD | {"appid": "wx0"}, 40013, id="an unknown appid"),
-        pytest.param("GET", TOKEN, GOOD | {"appid": BLOG}, 48001, id="another's app"),
+        pytest.param("GET", TOKEN, GOOD | {"appid": BLOG}, 40013, id="another's app"),
         pytest.param(
             "GET", TOKEN, token_query("seller", f"{CORPID}/1000002"), 40013, id="WeCom's app",
         ),
@@ -100,7 +100,7 @@ CORP = {"corpid": CORPID, "corpsecret": key("seller")}
             40125, id="an unknown appid and a wrong key",
         ),
         pytest.param("POST", STABLE, GOOD | {"secret": "wrong"}, 40125, id="stable: a wrong key"),
-        pytest.param("POST", STABLE, GOOD | {"appid": BLOG}, 48001, id="stable: another's app"),
+        pytest.param("POST", STABLE, GOOD | {"appid": BLOG}, 40013, id="stable: another's app"),
         pytest.param("POST", STABLE, [], 47001, id="stable: no object"),
         pytest.param("POST", STABLE, {**GOOD, "appid": 7}, 41002, id="stable: a number"),
         pytest.param("GET", STABLE, GOOD, 43002, id="stable: not by POST"),
@@ -232,8 +232,33 @@ async def test_nothing_is_told_of_an_app_that_is_not_the_clients(house: House) -
 
     answer = await house.get(TOKEN, **token_query("blogger", SHOP))
 
-    assert refusal(answer) == (48001, set())
+    assert refusal(answer) == (40013, set())
     assert "40164" not in str(answer)
+
+
+@pytest.mark.parametrize(
+    ("client", "foreign", "unknown"),
+    [
+        pytest.param("shopper", {"appid": BLOG}, {"appid": "wx0"}, id="an account"),
+        pytest.param("shopper", {"corpid": CORPID}, {"corpid": "ww0"}, id="a corp"),
+        pytest.param(
+            "seller", {"appid": f"{CORPID}/{STOCK}"}, {"appid": f"{CORPID}/1"}, id="an agent"
+        ),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+async def test_a_foreign_account_and_an_unknown_one_answer_alike(
+    house: House, client: str, foreign: dict[str, str], unknown: dict[str, str], *, force: bool
+) -> None:
+    given = {**token_query(client), "corpsecret": key(client)}
+
+    for path in (TOKEN, GETTOKEN):
+        answers = [await house.get(path, **given | named) for named in (foreign, unknown)]
+        assert answers[0] == answers[1]
+    asked = [given | named | {"force_refresh": force} for named in (foreign, unknown)]
+    answers = [await house.post(STABLE, each) for each in asked]
+
+    assert answers[0] == answers[1]
 
 
 async def test_a_token_is_known_as_soon_as_it_is_given(

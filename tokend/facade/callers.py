@@ -77,15 +77,15 @@ class Callers:
         return self._access.standing
 
     def by_secret(self, request: web.Request, *, appid: str, secret: str) -> Caller | None:
-        """None if there is no such account. Raises ``Unauthorized``; the key is looked at first,
-        so that nobody else learns which accounts there are.
+        """None if the client has no such account, whether others have or nobody. Raises
+        ``Unauthorized``; the key is looked at first. So nobody learns which accounts there are.
         """
         client = self._access.holder(request, secret)
         tokens = self._records.get(f"{appid}/{ACCESS_TOKEN}")
         if tokens is None or tokens.key.platform is not Platform.OFFICIAL:
             return None
         deed_of(request).key = str(tokens.key)
-        return Caller(client=client, tokens=tokens)
+        return Caller(client=client, tokens=tokens) if client.has(tokens.key.app) else None
 
     def by_corp_secret(self, request: web.Request, *, corpid: str, secret: str) -> list[Caller]:
         """The same for WeCom, where a corp has an app for each of its agents: those of them that

@@ -35,6 +35,7 @@ MALFORMED = 47001
 _OUTCOMES = {
     INVALID_CREDENTIAL: "unauthorized",
     INVALID_SECRET: "unauthorized",
+    INVALID_APPID: "forbidden",
     UNAUTHORIZED: "forbidden",
 }
 

@@ -127,7 +127,7 @@ class Facade:
         except Unauthorized:
             raise Refused(errcodes.INVALID_CREDENTIAL, "invalid credential") from None
         if not callers:
-            raise Refused(errcodes.INVALID_APPID, "invalid corpid")
+            raise Refused(errcodes.INVALID_APPID, "invalid corpid: this client has no app of it")
         if len(callers) > 1:
             raise Refused(
                 errcodes.INVALID_APPID,
@@ -158,7 +158,7 @@ class Facade:
                 errcodes.INVALID_SECRET, "invalid appsecret: no such client key"
             ) from None
         if caller is None:
-            raise Refused(errcodes.INVALID_APPID, "invalid appid")
+            raise Refused(errcodes.INVALID_APPID, "invalid appid: this client has no such app")
         _require(caller)
         return caller
 
