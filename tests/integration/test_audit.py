@@ -102,12 +102,16 @@ QUERY = f"grant_type=client_credential&appid={SHOP}&secret={{key}}"
 GET_IP = "/cgi-bin/get_api_domain_ip"
 
 READ = {"what": "read", "key": "shop/access_token", "outcome": OK}
-UNAUTHORIZED = {"outcome": "unauthorized"}
 FORBIDDEN = {"outcome": "forbidden", "key": "shop/access_token"}
+
+
+def unauthorized(what: str) -> dict[str, Any]:
+    return {"what": what, "outcome": "unauthorized"}
+
 
 CASES = [
     Case(GET_TOKEN, "shopper", SHOP_TOKEN, READ | {"who": "shopper"}),
-    Case(GET_TOKEN, "stranger", SHOP_TOKEN, UNAUTHORIZED),
+    Case(GET_TOKEN, "stranger", SHOP_TOKEN, unauthorized("read")),
     Case(GET_TOKEN, "blogger", SHOP_TOKEN, FORBIDDEN | {"who": "blogger", "what": "read"}),
     Case(GET_TOKEN, "blogger", "/v1/apps/none/access_token",
          {"who": "blogger", "what": "read", "outcome": "forbidden"}, about="no such app"),
@@ -117,37 +121,38 @@ CASES = [
     Case(REFRESH, "operator", SHOP_REFRESH,
          {"who": "operator", "what": "force", "key": "shop/access_token", "outcome": OK}, {}),
     Case(REFRESH, "shopper", SHOP_REFRESH, FORBIDDEN | {"who": "shopper", "what": "force"}, {}),
-    Case(REFRESH, "stranger", SHOP_REFRESH, UNAUTHORIZED, {}),
+    Case(REFRESH, "stranger", SHOP_REFRESH, unauthorized("refresh"), {}),
     Case(SIGN, "shopper", "/v1/apps/shop/jsapi_signature",
          {"who": "shopper", "what": "sign", "key": "shop/jsapi_ticket", "outcome": OK}, PAGE),
     Case(SIGN, "blogger", "/v1/apps/shop/jsapi_signature",
          {"who": "blogger", "what": "sign", "key": "shop/jsapi_ticket", "outcome": "forbidden"},
          PAGE),
-    Case(SIGN, "stranger", "/v1/apps/shop/jsapi_signature", UNAUTHORIZED, PAGE),
+    Case(SIGN, "stranger", "/v1/apps/shop/jsapi_signature", unauthorized("sign"), PAGE),
     Case(RELOAD, "operator", "/v1/reload", {"who": "operator", "what": "reload", "outcome": OK}),
     Case(RELOAD, "shopper", "/v1/reload",
          {"who": "shopper", "what": "reload", "outcome": "forbidden"}),
-    Case(RELOAD, "stranger", "/v1/reload", UNAUTHORIZED),
+    Case(RELOAD, "stranger", "/v1/reload", unauthorized("reload")),
     Case("GET /v1/apps", "shopper", "/v1/apps",
          {"who": "shopper", "what": "status", "outcome": "forbidden"}),
-    Case("GET /v1/apps", "stranger", "/v1/apps", UNAUTHORIZED),
+    Case("GET /v1/apps", "stranger", "/v1/apps", unauthorized("status")),
     Case("GET /cgi-bin/token", "shopper", f"/cgi-bin/token?{QUERY}", READ | {"who": "shopper"}),
     Case("GET /cgi-bin/token", "blind", f"/cgi-bin/token?{QUERY}",
          READ | {"who": "blind", "what": "handle"}, about="a handle"),
     Case("GET /cgi-bin/token", "blogger", f"/cgi-bin/token?{QUERY}",
-         FORBIDDEN | {"who": "blogger"}),
+         FORBIDDEN | {"who": "blogger", "what": "read"}),
     Case("GET /cgi-bin/token", "blogger", f"/cgi-bin/token?{QUERY.replace(SHOP, 'wx0')}",
-         {"who": "blogger", "outcome": "forbidden"}, about="no such app"),
-    Case("GET /cgi-bin/token", "stranger", f"/cgi-bin/token?{QUERY}", UNAUTHORIZED),
+         {"who": "blogger", "what": "read", "outcome": "forbidden"}, about="no such app"),
+    Case("GET /cgi-bin/token", "stranger", f"/cgi-bin/token?{QUERY}", unauthorized("read")),
     Case(f"POST {STABLE}", "", STABLE, READ | {"who": "shopper"}, SECRET_OF_SHOPPER),
     Case(f"POST {STABLE}", "", STABLE,
          {"who": "shopper", "what": "refresh", "key": "shop/access_token", "outcome": "unneeded"},
          SECRET_OF_SHOPPER | {"force_refresh": True}),
-    Case(f"POST {STABLE}", "", STABLE, UNAUTHORIZED, SECRET_OF_SHOPPER | {"secret": "wrong"}),
+    Case(f"POST {STABLE}", "", STABLE, unauthorized("read"),
+         SECRET_OF_SHOPPER | {"secret": "wrong"}),
     Case("GET /cgi-bin/gettoken", "seller", f"/cgi-bin/gettoken?corpid={CORPID}&corpsecret={{key}}",
          {"who": "seller", "what": "read", "key": "sales/access_token", "outcome": OK}),
     Case("GET /cgi-bin/gettoken", "x", f"/cgi-bin/gettoken?corpid={CORPID}&corpsecret={{key}}",
-         UNAUTHORIZED),
+         unauthorized("read")),
     Case("GET /cgi-bin/ticket/getticket", "shopper",
          "/cgi-bin/ticket/getticket?type=jsapi&access_token={key}",
          {"who": "shopper", "what": "read", "key": "shop/jsapi_ticket", "outcome": OK}),
@@ -156,7 +161,7 @@ CASES = [
          {"who": "shopper or everybody or operator", "what": "read", "key": "shop/jsapi_ticket",
           "outcome": OK}, about="for a token"),
     Case("GET /cgi-bin/ticket/getticket", "x",
-         "/cgi-bin/ticket/getticket?type=jsapi&access_token={key}", UNAUTHORIZED),
+         "/cgi-bin/ticket/getticket?type=jsapi&access_token={key}", unauthorized("read")),
     Case("GET /cgi-bin/get_jsapi_ticket", "seller", "/cgi-bin/get_jsapi_ticket?access_token={key}",
          {"who": "seller", "what": "read", "key": "sales/jsapi_ticket", "outcome": OK}),
     Case("GET /cgi-bin/ticket/get", "seller",
@@ -169,7 +174,7 @@ CASES = [
          {"who": "seller", "what": "call", "key": "sales/access_token", "path": GET_IP,
           "outcome": "forbidden"}),
     Case(f"GET {CALL}", "stranger", f"{GET_IP}?access_token={{key}}",
-         UNAUTHORIZED | {"what": "call"}),
+         unauthorized("call")),
 ]  # fmt: skip
 
 # They tell how things are, and change nothing.
@@ -234,12 +239,16 @@ async def test_a_reload_that_is_refused_is_told_with_why(house: Audited) -> None
     assert [line["outcome"] for line in house.audit()] == ["configuration_refused"]
 
 
-async def test_web_pages_are_told_of(house: Audited) -> None:
-    async with house.http.get("/healthz", headers={"Origin": "https://evil.example"}) as response:
-        assert response.status == 403
+async def test_web_pages_are_told_of_with_what_they_were_after(house: Audited) -> None:
+    headers = {"Origin": "https://evil.example"}
+    for path in ("/healthz", SHOP_TOKEN):
+        async with house.http.get(path, headers=headers) as response:
+            assert response.status == 403
 
+    forbidden = {"where": "127.0.0.1", "outcome": "forbidden"}
     assert house.audit() == [
-        {"where": "127.0.0.1", "route": "GET /healthz", "outcome": "forbidden"}
+        forbidden | {"route": "GET /healthz"},
+        forbidden | {"route": GET_TOKEN, "what": "read"},
     ]
 
 

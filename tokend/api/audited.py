@@ -10,6 +10,7 @@ from aiohttp import web
 from tokend.api import peers
 from tokend.api.repeats import REPEAT
 from tokend.audit.deed import OK, Deed
+from tokend.model import Permission
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -20,13 +21,40 @@ if TYPE_CHECKING:
 
 _DEED = web.RequestKey("deed", Deed)
 
+# What a request is about before anything of it is looked at, so that no denial is without.
+_WHAT = {
+    "/v1/apps": Permission.STATUS,
+    "/v1/apps/{app}/{kind}": Permission.READ,
+    "/v1/apps/{app}/{kind}/refresh": Permission.REFRESH,
+    "/v1/apps/{app}/jsapi_signature": Permission.SIGN,
+    "/v1/reload": Permission.RELOAD,
+    "/cgi-bin/token": Permission.READ,
+    "/cgi-bin/stable_token": Permission.READ,
+    "/cgi-bin/gettoken": Permission.READ,
+    "/cgi-bin/ticket/getticket": Permission.READ,
+    "/cgi-bin/get_jsapi_ticket": Permission.READ,
+    "/cgi-bin/ticket/get": Permission.READ,
+    "/{path}": Permission.CALL,
+}
+
 
 def deed_of(request: web.Request) -> Deed:
     """What *request* does, as far as it is known by now."""
     deed = request.get(_DEED)
     if deed is None:
-        deed = request[_DEED] = Deed(where=peers.where(request), route=_route(request))
+        deed = request[_DEED] = _begun(request)
     return deed
+
+
+def _begun(request: web.Request) -> Deed:
+    """*route* as it stands in the router, so that nothing is told that somebody made up."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "none"
+    return Deed(
+        where=peers.where(request),
+        route=f"{request.method} {route}",
+        what=_WHAT.get(route, ""),
+    )
 
 
 def name_of(client: Client, request: web.Request) -> str:
@@ -54,9 +82,3 @@ def audited(trail: Trail, clock: Clock) -> Middleware:
                 trail.add(deed, took=clock.elapsed() - began)
 
     return audit
-
-
-def _route(request: web.Request) -> str:
-    """As it stands in the router, so that nothing is told that somebody made up."""
-    resource = request.match_info.route.resource
-    return f"{request.method} {resource.canonical if resource else 'none'}"

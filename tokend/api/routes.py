@@ -185,7 +185,6 @@ class Routes:
     async def status(self, request: web.Request) -> web.Response:
         """Every key that this client may see, without values."""
         client = self._access.client(request)
-        deed_of(request).what = Permission.STATUS
         if Permission.STATUS not in client.can:
             raise Forbidden(f"{client.name} may not see the status")
         now = self._clock.wall()
@@ -205,7 +204,6 @@ class Routes:
     async def reload(self, request: web.Request) -> web.Response:
         """Read the configuration again, as at SIGHUP."""
         client = self._access.client(request)
-        deed_of(request).what = Permission.RELOAD
         if Permission.RELOAD not in client.can:
             raise Forbidden(f"{client.name} may not reload the configuration")
         await self._configuration.reload()

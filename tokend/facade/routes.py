@@ -169,7 +169,8 @@ class Facade:
         await caller.tokens.ready(_PATIENCE)
         await self._compare(caller)
         deed = deed_of(request)
-        deed.what = Permission.READ if caller.client.sees_tokens else "handle"
+        if not caller.client.sees_tokens:
+            deed.what = "handle"
         deed.generation = caller.tokens.generation
         request[REPEAT] = self._repeat(caller.tokens)
         return self._give(caller, head)
@@ -229,7 +230,7 @@ class Facade:
         if tickets is None:
             raise Refused(errcodes.UNAUTHORIZED, f"apps.{caller.app}.kinds has no {kind}")
         deed = deed_of(request)
-        deed.what, deed.key = Permission.READ, str(tickets.key)
+        deed.key = str(tickets.key)
         answer = await tickets.ready(_PATIENCE)
         deed.generation = answer.token.generation
         return _answer({"errcode": 0, "errmsg": "ok"}, "ticket", answer.token.value, answer)

@@ -36,7 +36,6 @@ class Passages:
     def __call__(self, given: str, request: web.Request) -> Passage:
         """Of whoever has *given* for an access_token. Raises ``Refused``."""
         deed = deed_of(request)
-        deed.what = Permission.CALL
         callers = [
             caller
             for caller in self._callers.by_token(request, Secret(given))
