@@ -176,13 +176,17 @@ class Keeper:
 
     async def report(self, rejected: Secret | int, patience: timedelta, *, by: str) -> None:
         """``refresh`` for those who take the current token if there is no other: past the guard
-        rails it is compared with WeChat's, where that is free. Raises what else ``refresh`` does.
+        rails it is compared with WeChat's, where that is free. Raises what ``refresh`` does, but
+        ``RefreshLimited`` only if that has brought no other.
         """
         try:
             async with asyncio.timeout(patience.total_seconds()):
                 await self.refresh(rejected=rejected, by=by)
         except RefreshLimited:
+            generation = self.generation
             await self.check(patience)
+            if self.generation == generation:
+                raise
         except TimeoutError:
             return
 

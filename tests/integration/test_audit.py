@@ -231,6 +231,43 @@ async def test_a_call_that_met_a_rejection_tells_of_the_token_before_and_after(
     assert line["before"] < line["generation"]
 
 
+async def test_a_call_whose_token_the_guard_rails_keep_is_told_as_limited(house: Audited) -> None:
+    """Its caller gets WeChat's own answer."""
+    await house.send("operator", "POST", "/v1/apps/blog/access_token/refresh", {})
+    for _ in range(2):
+        house.world.rotate(BLOG, house.clock.now())
+
+    answer = await house.get(GET_IP, access_token=key("blogger"))
+
+    (line,) = [line for line in house.audit() if line["what"] == "call"]
+    assert (answer["errcode"], line["outcome"]) == (40001, "refresh_limited")
+    assert line["before"] == line["generation"]
+
+
+async def test_a_call_whose_token_could_not_be_replaced_is_told_with_why(house: Audited) -> None:
+    for _ in range(2):
+        house.world.rotate(SHOP, house.clock.now())
+    house.wechat.coming.extend(["unreachable"] * 100)
+
+    await house.send("shopper", "GET", f"{GET_IP}?access_token={{key}}")
+
+    assert [line["outcome"] for line in house.audit()] == ["upstream_away"]
+
+
+async def test_a_forced_refresh_by_an_sdk_past_the_guard_rails_is_told_as_limited(
+    house: Audited,
+) -> None:
+    """Which gets the current token."""
+    await house.send("operator", "POST", SHOP_REFRESH, {})
+    await house.post(STABLE, SECRET_OF_SHOPPER)
+
+    answer = await house.post(STABLE, SECRET_OF_SHOPPER | {"force_refresh": True})
+
+    told = [line["outcome"] for line in house.audit() if line["what"] == "refresh"]
+    assert answer["access_token"] == house.token("shop/access_token")
+    assert told == ["refresh_limited"]
+
+
 async def test_a_reload_that_is_refused_is_told_with_why(house: Audited) -> None:
     house.mistakes = ("apps: at least one is required",)
 

@@ -12,6 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from kit.house import BLOG, SHOP, House, key
 
 from tokend.budget import SEVERAL
+from tokend.errors import RefreshLimited
 from tokend.facade.errcodes import Refused
 from tokend.forward.passages import Passages
 from tokend.forward.target import read_target
@@ -266,12 +267,35 @@ async def test_past_the_guard_rails_a_token_that_somebody_else_replaced_is_found
     assert house.is_valid(newer.reveal())
 
 
+async def test_who_has_had_its_share_of_replacements_still_gets_what_a_comparison_finds(
+    house: House,
+) -> None:
+    found = passage(house, key("shopper"))
+    for _ in range(3):
+        await found.replace(found.token())
+        await house.live(61)
+    with pytest.raises(RefreshLimited):
+        await found.replace(found.token())
+    await house.live(61)
+    rejected = found.token()
+    for _ in range(2):
+        house.world.rotate(SHOP, house.clock.now())
+
+    newer = await found.replace(rejected)
+
+    assert newer != rejected
+    assert house.is_valid(newer.reveal())
+
+
 async def test_past_the_guard_rails_there_is_no_other_token(house: House) -> None:
     found = passage(house, key("shopper"))
     await found.replace(found.token())
     current = found.token()
 
-    assert await found.replace(current) == current
+    with pytest.raises(RefreshLimited):
+        await found.replace(current)
+
+    assert found.token() == current
 
 
 @pytest.mark.parametrize(

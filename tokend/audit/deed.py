@@ -34,7 +34,8 @@ class Deed:
 
     *who* is a client, ``socket uid=1000``, ``loopback``, ``SIGHUP`` or ``tokend`` itself; empty for
     a stranger. *key* is one that is configured, *path* that of a call which is passed on.
-    *generation* is the token's that is given or now current, *before* that of the one it replaced.
+    *generation* is the token's that is given or now current, *before* that of the one it replaced,
+    or was to replace.
     A deed *of_power* is told each time, although most of its kind are not.
     """
 
@@ -53,6 +54,12 @@ class Deed:
     def is_act(self) -> bool:
         """Tell if it changes something for others than who does it."""
         return self.what in _ACTS or self.of_power or self.has_replaced
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell if somebody may not, or if what would have changed something came to nothing."""
+        is_attempt = self.is_act or bool(self.before)
+        return self.outcome != OK and (is_attempt or self.outcome in DENIALS)
 
     @property
     def has_replaced(self) -> bool:

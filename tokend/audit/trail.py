@@ -63,7 +63,7 @@ class Trail:
             self._tell({**deed.facts(), "took_ms": took // _MILLISECOND})
         elif deed.outcome == OK and deed.what in _GIVEN and deed.generation:
             self._uses.note(_use(deed), deed, now)
-        elif deed.outcome != OK and (deed.is_act or deed.outcome in DENIALS):
+        elif deed.has_failed:
             tally = self._refused if deed.who else self._strangers
             alike = (deed.what, deed.who, source(deed.where), deed.route, deed.key, deed.outcome)
             tally.note(alike, deed, now)

@@ -17,9 +17,10 @@ from aiohttp import web
 
 from tokend.api.audited import deed_of
 from tokend.api.repeats import REPEAT, Repeat
+from tokend.api.problems import problem_of
 from tokend.api.wire import read_body
 from tokend.audit.deed import UNNEEDED
-from tokend.errors import Unauthorized
+from tokend.errors import RefreshLimited, Unauthorized
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused
 from tokend.model import Permission, Secret
@@ -105,9 +106,13 @@ class Facade:
         await caller.tokens.ready(_PATIENCE)
         caller.require(Permission.REFRESH)
         deed.before = caller.tokens.generation
-        await self._force(caller, by=deed.who)
+        outcome = UNNEEDED
+        try:
+            await self._force(caller, by=deed.who)
+        except RefreshLimited as limited:
+            outcome = problem_of(limited).code
         deed.generation = caller.tokens.generation
-        deed.outcome = "" if deed.has_replaced else UNNEEDED
+        deed.outcome = "" if deed.has_replaced else outcome
         return self._give(caller, {})
 
     async def post_needed(self, _: web.Request) -> web.Response:
@@ -188,7 +193,8 @@ class Facade:
     async def _force(self, caller: Caller, *, by: str) -> None:
         """Report what this client was given last. If that is not the current token, was given by
         another node, or has taken the place of one that other processes of the client may still
-        have, nobody knows which one it means: the current one is compared.
+        have, nobody knows which one it means: the current one is compared. Raises
+        ``RefreshLimited`` if that one stays by the guard rails.
         """
         given = self._given.get(_of(caller))
         if given and given.is_meant(caller.tokens.generation, self._clock.now()):

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from tokend.api.audited import deed_of
+from tokend.api.problems import problem_of
 from tokend.errors import TokendError
 from tokend.facade.errcodes import UNAUTHORIZED, Refused, shaped
 from tokend.forward.answer import deliver, open_answer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
+    from tokend.audit.deed import Deed
     from tokend.forward.call import Call
     from tokend.forward.passages import Passage
     from tokend.wechat.relay import Relay, Reply
@@ -87,7 +89,7 @@ class Forward:
         log.warning(
             "token_rejected", path=call.target.path, errcode=errcode, token=token.fingerprint
         )
-        replacement = await _replacement(passage, token)
+        replacement = await _replacement(passage, token, deed_of(call.request))
         if replacement is None or call.kept is None:
             return rejection
         async with self._sent(call, passage, replacement) as reply:
@@ -104,11 +106,12 @@ class Forward:
         )
 
 
-async def _replacement(passage: Passage, rejected: Secret) -> Secret | None:
-    """None if there is no other token: then WeChat's own answer says it best."""
+async def _replacement(passage: Passage, rejected: Secret, deed: Deed) -> Secret | None:
+    """None if there is no other token: then WeChat's own answer says it best, and *deed* why."""
     try:
         token = await passage.replace(rejected)
     except TokendError as error:
         log.debug("no_replacement", why=str(error))
+        deed.outcome = problem_of(error).code
         return None
     return None if token == rejected else token
