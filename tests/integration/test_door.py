@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 from kit.served import connected, statuses, until_over
+from structlog.testing import capture_logs
 
 from tokend.api.door import Door
 from tokend.api.problems import problems
@@ -21,6 +22,7 @@ from tokend.api.room import Room
 from tokend.api.source import Proxies
 from tokend.api.speaker import Speaker, tracked
 from tokend.api.warden import Warden
+from tokend.api.wire import read_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 HEAD = b"GET %b HTTP/1.1\r\nHost: localhost\r\n"
 NOBODY = Proxies()
 NOW, HELD, LARGE = (HEAD % path + b"\r\n" for path in (b"/now", b"/held", b"/large"))
+POSTED = b"POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nthe "
 LARGE_BYTES = 64 * 1024 * 1024
 
 
@@ -43,6 +46,7 @@ class House:
         self.app.router.add_get("/now", self.now)
         self.app.router.add_get("/held", self.held)
         self.app.router.add_get("/large", self.large)
+        self.app.router.add_post("/body", self.body)
 
     async def now(self, _: web.Request) -> web.Response:
         return web.Response(text="now")
@@ -51,6 +55,12 @@ class House:
         self.asked += 1
         await self.release.wait()
         return web.Response(text="at last")
+
+    async def body(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        body = await read_body(request)
+        await self.release.wait()
+        return web.Response(body=body)
 
     async def large(self, _: web.Request) -> web.Response:
         return web.Response(body=bytes(LARGE_BYTES))
@@ -178,6 +188,36 @@ async def test_who_never_asked_makes_room_for_who_comes(house: House) -> None:
             assert await kept.readuntil(b"now")
 
 
+async def test_who_keeps_the_rest_of_a_body_back_makes_room_for_who_comes(house: House) -> None:
+    with capture_logs() as lines:
+        async with asking(house, 8, POSTED), connected(house.port) as (reader, writer):
+            writer.write(NOW)
+
+            assert await reader.readuntil(b"now")
+        await served_now(house)
+    assert lines == []  # there is nothing wrong with tokend
+
+
+async def test_who_has_sent_a_body_is_waited_for_and_makes_no_room(house: House) -> None:
+    async with asking(house, 8, POSTED + b"rest"):
+        async with connected(house.port) as (reader, _):
+            heard = await until_over(reader)
+        house.release.set()
+
+    assert statuses(heard) == (503,)
+
+
+async def test_how_long_a_body_may_take_is_for_its_reader_to_say(house: House) -> None:
+    house.release.set()
+    async with connected(house.port) as (reader, writer):
+        writer.write(POSTED)
+        await house.until_asked(1)
+        house.look(500)
+        writer.write(b"rest")
+
+        assert await reader.readuntil(b"the rest")
+
+
 async def test_where_all_are_being_answered_who_comes_is_told_when_to_come_again(
     house: House,
 ) -> None:
@@ -247,10 +287,10 @@ async def silent(house: House, number: int) -> AsyncIterator[list[asyncio.Stream
 
 
 @asynccontextmanager
-async def asking(house: House, number: int) -> AsyncIterator[None]:
+async def asking(house: House, number: int, sent: bytes = HELD) -> AsyncIterator[None]:
     pairs = [await asyncio.open_connection("127.0.0.1", house.port) for _ in range(number)]
     for _, writer in pairs:
-        writer.write(HELD)
+        writer.write(sent)
     await house.until_asked(number)
     try:
         yield

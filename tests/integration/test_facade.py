@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from kit.clock import settle
 from kit.house import BLOG, SHOP, House, key
 from kit.office import CORPID, STOCK
+from kit.served import connected, said, served
 
+from tokend.api.room import Room
 from tokend.api.signature import page_url
 from tokend.facade.errcodes import Refused
 from tokend.model import Secret
@@ -141,6 +145,26 @@ async def test_a_token_without_life_is_an_error_and_not_given(house: House) -> N
     answer = await house.get("/cgi-bin/token", **GOOD)
 
     assert refusal(answer) == (-1, set())
+
+
+async def test_bodies_that_strangers_keep_back_keep_nobody_out(house: House, folder: Path) -> None:
+    """The key stands in them: nobody knows who sends them."""
+    head = f"POST {STABLE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()
+    query = urlencode(GOOD)
+    asked = f"GET {TOKEN}?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    async with (
+        asyncio.timeout(30),
+        served(house.app, folder, room=Room(tcp=4, per_address=4)) as where,
+        AsyncExitStack() as strangers,
+    ):
+        for _ in range(12):
+            _, writer = await strangers.enter_async_context(connected(where.tcp))
+            writer.write(head)
+            await settle()
+
+        heard = await said(where.tcp, asked.encode())
+
+    assert house.token("shop/access_token").encode() in heard
 
 
 # Rejections

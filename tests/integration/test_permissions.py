@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +143,13 @@ ROUTES = {
     ),
 }
 
+# Of these the key stands before the body.
+WITH_BODY = [
+    name
+    for name, route in ROUTES.items()
+    if route.method == "POST" and "KEY" not in (route.body or {}).values()
+]
+
 EVERYBODY = {f"{name}-{app}": app for app in APPS for name in GRANTS}
 
 # Whoever comes may ask these, and learns no value by it.
@@ -247,6 +255,26 @@ async def test_a_call_goes_out_with_the_token_of_the_clients_app(
 @pytest.mark.parametrize("name", ROUTES)
 async def test_nobody_is_let_in_without_a_key(house: House, name: str) -> None:
     assert not [given for given in NOBODY if await is_let_in(house, ROUTES[name], given)]
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+async def test_where_the_key_is_not_in_the_body_nobody_waits_for_a_strangers_body(
+    house: House, name: str
+) -> None:
+    route = ROUTES[name]
+    request = house.http.request(
+        "POST", route.path, params=_with_key(route.query, "wrong"), data=_never()
+    )
+
+    async with asyncio.timeout(4), request as response:
+        answer = await response.json()
+
+    assert answer.get("code", answer.get("errcode")) in {"unauthorized", 40001}
+
+
+async def _never() -> AsyncIterator[bytes]:
+    yield b"{"
+    await asyncio.Event().wait()
 
 
 async def test_a_status_shows_the_keys_of_ones_own_apps(house: House) -> None:

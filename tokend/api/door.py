@@ -7,8 +7,10 @@ unread. A door passes everything on to aiohttp's protocol, and once a second it 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
@@ -20,7 +22,7 @@ from tokend.api.repeats import NOTHING, Repeats
 from tokend.errors import Crowded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tokend.api.warden import Crowd, Warden
 
@@ -30,6 +32,7 @@ class Phase(Enum):
 
     NEW = auto()  # the first byte
     HEAD = auto()  # the rest of a request's head
+    BODY = auto()  # the rest of a request; whoever reads it has a limit of its own
     ANSWER = auto()  # tokend; each route has limits of its own
     IDLE = auto()  # another request
 
@@ -98,7 +101,7 @@ class Door(asyncio.Protocol):
             reset(self.transport)
         elif self.is_waiting:
             self._looks += 1
-            if self._looks >= _LONGEST[self.phase]:
+            if self._looks >= _LONGEST.get(self.phase, math.inf):
                 self.close(_TOO_SLOW if self.phase is Phase.HEAD else b"")
 
     def close(self, last: bytes = b"") -> None:
@@ -152,6 +155,23 @@ class Door(asyncio.Protocol):
         self._unread = self._unread + 1 if 0 < self._left <= left else 0
         self._left = left
         return self._unread >= _LONGEST_UNREAD
+
+
+DOOR = web.RequestKey("door", Door)
+
+
+@contextmanager
+def awaiting_body(request: web.BaseRequest) -> Iterator[None]:
+    """Meanwhile the connection of *request*, if that came by a door, waits for the other end."""
+    door = request.get(DOOR)
+    if door is None:
+        yield
+        return
+    door.turn(Phase.BODY)
+    try:
+        yield
+    finally:
+        door.turn(Phase.ANSWER)
 
 
 def reset(transport: asyncio.Transport) -> None:

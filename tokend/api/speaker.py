@@ -11,7 +11,7 @@ import aiohttp.http_parser
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from tokend.api.door import Phase
+from tokend.api.door import DOOR, Phase
 from tokend.api.problems import http_problem, problem
 from tokend.errors import InstallationError, Malformed
 
@@ -83,7 +83,7 @@ def tracked(handle: Handle) -> Handle:
     """*handle*, while its connection knows that it is being answered."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        door = cast("Speaker", request.protocol).door
+        door = request[DOOR] = cast("Speaker", request.protocol).door
         door.turn(Phase.ANSWER)
         try:
             response = await _response(handle, request)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tokend.api.door import awaiting_body
 from tokend.api.signature import page_url
 from tokend.errors import BadRequest, UpstreamRefused
 from tokend.model import Secret
@@ -78,12 +79,17 @@ async def page(request: web.Request) -> tuple[str, str]:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """All of it. Raises ``web.HTTPRequestTimeout`` where it does not come in time."""
+    """All of it. Raises ``web.HTTPRequestTimeout`` where it does not come in time, ``BadRequest``
+    where the connection ends before it.
+    """
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            return await request.read()
+        with awaiting_body(request):
+            async with asyncio.timeout(_BODY_SECONDS):
+                return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except ConnectionError:
+        raise BadRequest("the connection ended before the body did") from None
 
 
 async def _object(request: web.Request) -> dict[str, Any]:
