@@ -81,14 +81,34 @@ async def test_an_sdk_is_told_in_wechats_words(house: House) -> None:
     assert good["access_token"]
 
 
-async def test_a_token_that_is_too_old_is_no_wrong_key(house: House) -> None:
+@pytest.mark.parametrize("client", ["shopper", "blind"], ids=["token", "handle"])
+async def test_what_is_too_old_for_a_token_is_no_wrong_key(house: House, client: str) -> None:
     """Its SDK must hear 40001, or it would not fetch the next one."""
-    path, query = "/cgi-bin/ticket/getticket", {"type": "jsapi", "access_token": "old"}
+    query = {"grant_type": "client_credential", "appid": SHOP, "secret": key(client)}
+    given = str((await house.get("/cgi-bin/token", **query))["access_token"])
+    await house.clock.advance(7300)
 
+    path, query = "/cgi-bin/ticket/getticket", {"type": "jsapi", "access_token": given}
     codes = [(await house.get(path, **query))["errcode"] for _ in range(40)]
 
     assert set(codes) == {40001}
     assert (await ask(house, "wrong"))[0] == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/cgi-bin/ticket/getticket", "/cgi-bin/get_jsapi_ticket", "/cgi-bin/ticket/get"],
+)
+async def test_a_key_that_is_guessed_as_a_token_is_a_wrong_key(house: House, path: str) -> None:
+    query = {"type": "agent_config" if path.endswith("get") else "jsapi"}
+    guesses = [secrets.token_urlsafe(32) for _ in range(31)]
+
+    codes = [(await house.get(path, **query, access_token=each))["errcode"] for each in guesses]
+    good = await house.get(path, **query, access_token=key("seller"))
+
+    assert codes == [40001] * 30 + [45011]
+    assert good["errcode"] == 0
+    assert (await ask(house, "wrong"))[0] == 429
 
 
 @pytest.mark.parametrize(

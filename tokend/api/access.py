@@ -72,7 +72,7 @@ class Access:
         """
         client = self._holder(request, key)
         if client is None:
-            self._wrong_keys.count(source(deed_of(request).where))
+            self.count_wrong(request)
             raise Unauthorized("no client key or certificate, or none that tokend knows")
         deed_of(request).who = name_of(client, request)
         return client
@@ -89,6 +89,10 @@ class Access:
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         client = self._by_key.get(digest)
         return client if client and may_come(client, request) else None
+
+    def count_wrong(self, request: web.Request) -> None:
+        """A key that nobody has came with *request*. Raises ``TooManyWrongKeys`` after many."""
+        self._wrong_keys.count(source(deed_of(request).where))
 
     def named(self, name: str) -> Client | None:
         """The client of this name, as it is configured now."""

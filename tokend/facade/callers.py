@@ -32,6 +32,11 @@ _UNKNOWN_TOKEN = Refused(
     "invalid credential, access_token is invalid or not latest",
 )
 
+# What is shorter was never a token, nor a handle, but may be a guess at a client key. An old token
+# is no guess, and its holder must hear so, or would not fetch the next one. No length is promised:
+# those of WeChat have had 113 characters and more, client keys of 'tokend key' have 43.
+_SHORTEST_TOKEN = 64
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
@@ -100,7 +105,7 @@ class Callers:
 
     def by_token(self, request: web.Request, given: Secret) -> list[Caller]:
         """Whoever it may be, if it is not known for sure: a token was given to every client that
-        may read it. Raises ``Refused``.
+        may read it. Raises ``Refused``, after many wrong keys ``TooManyWrongKeys``.
         """
         deed = deed_of(request)
         if handled := self._handles.unseal(given, self._access.named):
@@ -113,6 +118,8 @@ class Callers:
             deed.who = name_of(client, request)
             callers = [self._by_key(client)]
         else:
+            if len(given.reveal()) < _SHORTEST_TOKEN:
+                self._access.count_wrong(request)
             raise _UNKNOWN_TOKEN
         deed.key = str(callers[0].tokens.key) if callers else ""
         return callers
