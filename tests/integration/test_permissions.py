@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kit.clock import settle
 from kit.house import BLOG, SHOP, House, key
 from kit.office import CORPID
 from kit.upstream import Upstream, http, upstream
@@ -275,6 +277,99 @@ async def test_where_the_key_is_not_in_the_body_nobody_waits_for_a_strangers_bod
 async def _never() -> AsyncIterator[bytes]:
     yield b"{"
     await asyncio.Event().wait()
+
+
+# What is asked for here is there at once, or needs no token.
+AT_ONCE = {"report", "report a ticket", "reload", "a call", "a call with a body"}
+WAITING = sorted(ROUTES.keys() - AT_ONCE)
+
+TAKEN = {
+    "it has another key": {"key_sha256": "0" * 64},
+    "it may do nothing any more": {"can": frozenset()},
+    "it has no app any more": {"apps": frozenset()},
+}
+
+
+@pytest.mark.parametrize("taken", TAKEN.values(), ids=TAKEN)
+@pytest.mark.parametrize("name", WAITING)
+async def test_who_waits_for_a_token_does_not_get_what_a_reload_has_taken_away(
+    house: House, name: str, taken: dict[str, Any]
+) -> None:
+    client = f"all-{ROUTES[name].apps[0]}"
+    async with without_tokens(house):
+        asked = asyncio.create_task(is_let_in(house, ROUTES[name], key(client)))
+        await asyncio.sleep(0.1)
+        house.access.change([replace(house.access.named(client), **taken)])
+
+    assert not await asked
+
+
+@pytest.mark.parametrize("name", WAITING)
+async def test_who_waits_for_a_token_sees_none_if_it_is_to_see_none_any_more(
+    house: House, name: str
+) -> None:
+    client = f"all-{ROUTES[name].apps[0]}"
+    async with without_tokens(house):
+        asked = asyncio.create_task(ask(house, ROUTES[name], key(client)))
+        await asyncio.sleep(0.1)
+        house.access.change([replace(house.access.named(client), sees_tokens=False)])
+    text = await (await asked).text()
+
+    await house.live(3)
+    assert not [kept for kept, value in house.tokens().items() if value in text]
+
+
+@pytest.mark.parametrize("taken", TAKEN.values(), ids=TAKEN)
+@pytest.mark.parametrize("name", ["report", "force", "as an official account, forced"])
+async def test_who_waits_for_a_refresh_does_not_get_what_a_reload_has_taken_away(
+    house: House, name: str, taken: dict[str, Any]
+) -> None:
+    route = ROUTES[name]
+    if name == "report":
+        route = replace(route, body={"rejected": house.token("shop/access_token")})
+    assert await is_let_in(house, ROUTES["as an official account"], key("all-shop"))
+    house.wechat.hold()
+    asked = asyncio.create_task(is_let_in(house, route, key("all-shop")))
+    await asyncio.sleep(0.1)
+
+    house.access.change([replace(house.access.named("all-shop"), **taken)])
+    house.wechat.let_go()
+
+    assert not await asked
+
+
+@pytest.mark.parametrize("taken", TAKEN.values(), ids=TAKEN)
+async def test_a_call_whose_body_took_long_does_not_go_out_if_a_reload_has_taken_that_away(
+    house: House, wechat: Upstream, taken: dict[str, Any]
+) -> None:
+    rest = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await rest.wait()
+        yield b"}"
+
+    route = ROUTES["a call with a body"]
+    query = _with_key(route.query, key("all-shop"))
+    asked = asyncio.create_task(house.http.post(route.path, params=query, data=slowly()))
+    await asyncio.sleep(0.1)
+
+    house.access.change([replace(house.access.named("all-shop"), **taken)])
+    rest.set()
+
+    assert (await (await asked).json())["errcode"] in {40001, 48001}
+    assert wechat.requests == []
+
+
+@asynccontextmanager
+async def without_tokens(house: House) -> AsyncIterator[None]:
+    """Until left no key has one, and WeChat does not answer."""
+    house.wechat.hold()
+    await house.clock.advance(7200)
+    await house.schedule.look()
+    await settle()
+    yield
+    house.wechat.let_go()
 
 
 async def test_a_status_shows_the_keys_of_ones_own_apps(house: House) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from tokend.api.audited import deed_of, name_of
 from tokend.api.source import is_unix
@@ -14,11 +15,13 @@ from tokend.model import Client, Permission
 from tokend.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from aiohttp import web
 
     from tokend.clock import Clock
+
+_T = TypeVar("_T")
 
 # Whoever may open the Unix socket: its mode and group decide.
 _OPERATOR = Client(name="socket", key_sha256="", apps=None, can=frozenset(Permission))
@@ -113,6 +116,15 @@ class Access:
         found = [self._by_certificate.get(name) for name in _names(request)]
         clients = [client for client in found if client]
         return clients[0] if len(clients) == 1 and not clients[0].key_sha256 else None
+
+
+@contextmanager
+def throughout(ask: Callable[[], _T]) -> Iterator[_T]:
+    """What *ask* finds that somebody may have. It is asked again at the end, and may raise then,
+    too: what is waited for inside may take so long that a reload has taken that away.
+    """
+    yield ask()
+    ask()
 
 
 def require(client: Client, permission: Permission, app: str) -> None:

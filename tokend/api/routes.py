@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
 from tokend.api import wire
-from tokend.api.access import require
+from tokend.api.access import require, throughout
 from tokend.api.audited import audited, deed_of
 from tokend.api.problems import problems
 from tokend.api.repeats import REPEAT, Repeat
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
     from tokend.clock import Clock
     from tokend.follower import Follower
     from tokend.keeper import Keeper
-    from tokend.model import Answer, Client
+    from tokend.model import Answer, Client, Replaced, Secret
 
 # How long a reader waits for the first token of a key, and a reporter for the next one.
 _COLD_PATIENCE = timedelta(seconds=5)
 _REFRESH_PATIENCE = timedelta(seconds=20)
+
+# What is answered with a token.
+_SHOWING = {Permission.READ, Permission.REFRESH, Permission.FORCE}
 
 _SERVED = {State.FRESH, State.STALE, State.SUSPECT}
 
@@ -109,17 +113,15 @@ class Routes:
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
-        client, keeper = self._readable(request)
-        await self._follower.awake()
-        poll = wire.after_and_wait(request)
-        if poll is None:
-            answer = await keeper.ready(_COLD_PATIENCE)
-        else:
-            newer = await self._polls.newer(keeper, *poll, client)
-            self._readable(request)  # a reload may have taken that away
-            if newer is None:
+        with throughout(partial(self._allowed, request, Permission.READ)) as (client, keeper):
+            await self._follower.awake()
+            poll = wire.after_and_wait(request)
+            if poll is None:
+                answer = await keeper.ready(_COLD_PATIENCE)
+            elif newer := await self._polls.newer(keeper, *poll, client):
+                answer = newer
+            else:
                 return web.Response(status=304, headers={"ETag": f'"{poll[0]}"'})
-            answer = newer
         response = web.Response(status=304)
         if not wire.is_known(request, answer):
             response = self._render(request, keeper, answer)
@@ -134,21 +136,13 @@ class Routes:
         response.etag = wire.etag(answer)
         return response
 
-    def _readable(self, request: web.Request) -> tuple[Client, Keeper]:
-        """Who asks, and what for. Raises ``Unauthorized``, ``Forbidden`` or ``UnknownKey``."""
-        client = self._access.client(request)
-        keeper = self._allowed(client, request, Permission.READ, request.match_info["kind"])
-        if not client.sees_tokens:
-            raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
-        return client, keeper
-
     async def jsapi_signature(self, request: web.Request) -> web.Response:
         """What a page needs for the JS-SDK; *kind* names another ticket than the usual one."""
-        client = self._access.client(request)
+        self._access.client(request)  # nobody waits for a stranger's body
         url, kind = await wire.page(request)
-        keeper = self._allowed(client, request, Permission.SIGN, kind)
-        await self._follower.awake()
-        answer = await keeper.ready(_COLD_PATIENCE)
+        with throughout(partial(self._allowed, request, Permission.SIGN, kind)) as (_, keeper):
+            await self._follower.awake()
+            answer = await keeper.ready(_COLD_PATIENCE)
         deed_of(request).generation = answer.token.generation
         return web.json_response(
             signed(
@@ -161,23 +155,15 @@ class Routes:
 
     async def refresh(self, request: web.Request) -> web.Response:
         """Report a rejected token, or force a new one."""
-        client = self._access.client(request)
+        self._access.client(request)  # nobody waits for a stranger's body
         rejected = await wire.rejected(request)
         permission = Permission.FORCE if rejected is None else Permission.REFRESH
-        keeper = self._allowed(client, request, permission, request.match_info["kind"])
-        if not client.sees_tokens:
-            raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
-        await self._follower.awake()
         deed = deed_of(request)
-        deed.before = keeper.generation
-        try:
-            async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
-                replaced = await keeper.refresh(rejected=rejected, by=deed.who)
-        except TimeoutError:
-            raise NotReady(
-                f"{keeper.key}: the refresh is still under way", retry_after=timedelta(seconds=1)
-            ) from None
-        deed.generation = replaced.answer.token.generation
+        with throughout(partial(self._allowed, request, permission)) as (_, keeper):
+            await self._follower.awake()
+            deed.before = keeper.generation
+            replaced = await _refreshed(keeper, rejected, by=deed.who)
+            deed.generation = replaced.answer.token.generation
         deed.outcome = "" if replaced.refreshed else UNNEEDED
         body = wire.token_json(keeper.key, replaced.answer, self._clock.wall())
         return web.json_response({**body, "refreshed": replaced.refreshed})
@@ -222,18 +208,34 @@ class Routes:
         )
 
     def _allowed(
-        self, client: Client, request: web.Request, permission: Permission, kind: str
-    ) -> Keeper:
-        app, deed = request.match_info["app"], deed_of(request)
+        self, request: web.Request, permission: Permission, kind: str = ""
+    ) -> tuple[Client, Keeper]:
+        """Who asks, and what for; by the path, where no *kind* is given. Raises ``Unauthorized``,
+        ``Forbidden`` or ``UnknownKey``.
+        """
+        client, deed = self._access.client(request), deed_of(request)
+        app, kind = request.match_info["app"], kind or request.match_info["kind"]
         keeper = self._keepers.get(f"{app}/{kind}")
         deed.what = permission
         deed.key = str(keeper.key) if keeper else ""
         require(client, permission, app)
         if keeper is None:
             raise UnknownKey(f"{app}/{kind}: no such key")
-        return keeper
+        if permission in _SHOWING and not client.sees_tokens:
+            raise Forbidden(f"{client.name} never sees tokens; it may have calls forwarded")
+        return client, keeper
 
     def _render(self, request: web.Request, keeper: Keeper, answer: Answer) -> web.Response:
         if wire.wants_text(request):
             return web.Response(text=answer.token.value.reveal())
         return web.json_response(wire.token_json(keeper.key, answer, self._clock.wall()))
+
+
+async def _refreshed(keeper: Keeper, rejected: Secret | int | None, *, by: str) -> Replaced:
+    try:
+        async with asyncio.timeout(_REFRESH_PATIENCE.total_seconds()):
+            return await keeper.refresh(rejected=rejected, by=by)
+    except TimeoutError:
+        raise NotReady(
+            f"{keeper.key}: the refresh is still under way", retry_after=timedelta(seconds=1)
+        ) from None

@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tokend.api.access import throughout
 from tokend.api.audited import deed_of
 from tokend.api.repeats import REPEAT, Repeat
 from tokend.api.problems import problem_of
@@ -27,7 +29,7 @@ from tokend.model import Permission, Secret
 from tokend.policy import OVERLAP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from tokend.clock import Clock
@@ -92,18 +94,23 @@ class Facade:
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token."""
-        return await self._current(request, self._by_secret(request, _query(request)), {})
+        return await self._current(request, partial(self._by_secret, request, _query(request)), {})
 
     async def stable_token(self, request: web.Request) -> web.Response:
         """The current token. ``force_refresh`` reports the one this client was given last."""
         given = await _json(request)
-        caller = self._by_secret(request, given)
-        if given.get("force_refresh") is not True:
-            return await self._current(request, caller, {})
+        who = partial(self._by_secret, request, given)
+        if given.get("force_refresh") is True:
+            return await self._forced(request, who)
+        return await self._current(request, who, {})
+
+    async def _forced(self, request: web.Request, who: Callable[[], Caller]) -> web.Response:
         deed = deed_of(request)
         deed.what = Permission.REFRESH
+        tokens = who().tokens
         await self._follower.awake()
-        await caller.tokens.ready(_PATIENCE)
+        await tokens.ready(_PATIENCE)
+        caller = who()
         caller.require(Permission.REFRESH)
         deed.before = caller.tokens.generation
         outcome = UNNEEDED
@@ -113,7 +120,7 @@ class Facade:
             outcome = problem_of(limited).code
         deed.generation = caller.tokens.generation
         deed.outcome = "" if deed.has_replaced else outcome
-        return self._give(caller, {})
+        return self._give(who(), {})
 
     async def post_needed(self, _: web.Request) -> web.Response:
         raise Refused(errcodes.POST_NEEDED, "require POST method")
@@ -124,7 +131,18 @@ class Facade:
     # Of WeCom
 
     async def gettoken(self, request: web.Request) -> web.Response:
-        query = _query(request)
+        who = partial(self._by_corp_secret, request, _query(request))
+        return await self._current(request, who, {"errcode": 0, "errmsg": "ok"})
+
+    async def get_jsapi_ticket(self, request: web.Request) -> web.Response:
+        return await self._ticket(request, "jsapi_ticket")
+
+    async def ticket_get(self, request: web.Request) -> web.Response:
+        return await self._ticket(request, _kind(request, _WECOM_TICKET_TYPES))
+
+    # What they have in common
+
+    def _by_corp_secret(self, request: web.Request, query: Mapping[str, str]) -> Caller:
         corpid = _required(query, "corpid", errcodes.APPID_MISSING)
         secret = _required(query, "corpsecret", errcodes.SECRET_MISSING)
         try:
@@ -141,15 +159,7 @@ class Facade:
             )
         deed_of(request).key = str(callers[0].tokens.key)
         _require(callers[0])
-        return await self._current(request, callers[0], {"errcode": 0, "errmsg": "ok"})
-
-    async def get_jsapi_ticket(self, request: web.Request) -> web.Response:
-        return await self._ticket(request, "jsapi_ticket")
-
-    async def ticket_get(self, request: web.Request) -> web.Response:
-        return await self._ticket(request, _kind(request, _WECOM_TICKET_TYPES))
-
-    # What they have in common
+        return callers[0]
 
     def _by_secret(self, request: web.Request, given: Mapping[str, Any]) -> Caller:
         if given.get("grant_type") != "client_credential":
@@ -168,11 +178,14 @@ class Facade:
         return caller
 
     async def _current(
-        self, request: web.Request, caller: Caller, head: dict[str, Any]
+        self, request: web.Request, who: Callable[[], Caller], head: dict[str, Any]
     ) -> web.Response:
+        """*who* is asked again in the end: a reload may have changed what that one may have."""
+        caller = who()
         await self._follower.awake()
         await caller.tokens.ready(_PATIENCE)
         await self._compare(caller)
+        caller = who()
         deed = deed_of(request)
         if not caller.client.sees_tokens:
             deed.what = "handle"
@@ -226,20 +239,23 @@ class Facade:
         return _answer(head, "access_token", value, answer)
 
     async def _ticket(self, request: web.Request, kind: str) -> web.Response:
-        given = _required(_query(request), "access_token", errcodes.TOKEN_MISSING)
+        given = Secret(_required(_query(request), "access_token", errcodes.TOKEN_MISSING))
         await self._follower.awake()
-        callers = self._callers.by_token(request, Secret(given))
+        with throughout(partial(self._tickets, request, given, kind)) as tickets:
+            answer = await tickets.ready(_PATIENCE)
+        deed_of(request).generation = answer.token.generation
+        return _answer({"errcode": 0, "errmsg": "ok"}, "ticket", answer.token.value, answer)
+
+    def _tickets(self, request: web.Request, given: Secret, kind: str) -> Keeper:
+        callers = self._callers.by_token(request, given)
         caller = next((each for each in callers if each.may(Permission.READ)), None)
         if caller is None or not caller.client.sees_tokens:
             raise Refused(errcodes.UNAUTHORIZED, f"this client may not read a {kind}")
         tickets = self._keepers.get(f"{caller.app}/{kind}")
         if tickets is None:
             raise Refused(errcodes.UNAUTHORIZED, f"apps.{caller.app}.kinds has no {kind}")
-        deed = deed_of(request)
-        deed.key = str(tickets.key)
-        answer = await tickets.ready(_PATIENCE)
-        deed.generation = answer.token.generation
-        return _answer({"errcode": 0, "errmsg": "ok"}, "ticket", answer.token.value, answer)
+        deed_of(request).key = str(tickets.key)
+        return tickets
 
 
 def _require(caller: Caller) -> None:

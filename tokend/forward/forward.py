@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tokend.audit.deed import Deed
     from tokend.forward.call import Call
     from tokend.forward.passages import Passage
+    from tokend.forward.target import Target
     from tokend.wechat.relay import Relay, Reply
 
 log = structlog.get_logger()
@@ -59,23 +60,29 @@ class Forward:
             raise web.HTTPMethodNotAllowed(request.method, _METHODS)
         target = read_target(request.raw_path)
         await self._awake()
-        deed = deed_of(request)
-        deed.of_power = target.is_of_power
-        try:
-            passage = self._passages(target.caller, request)
-        finally:
-            deed.path = target.path if deed.who else ""  # strangers make things up
-        if not passage.allows(target):
-            raise Refused(UNAUTHORIZED, f"this client may not call {target.path}")
+        deed_of(request).of_power = target.is_of_power
+        passage = self._passage(request, target)
         try:
             async with while_there(request):
                 call = await read_call(request, target)
+                passage = self._passage(request, target)  # a reload may have taken that away
                 response = await self._answer(call, passage)
         except (Refused, TokendError) as error:
             log.debug("call_failed", method=request.method, path=target.path, why=str(error))
             raise
         log.debug("call_forwarded", method=request.method, path=target.path, status=response.status)
         return response
+
+    def _passage(self, request: web.Request, target: Target) -> Passage:
+        """Raises ``Refused``."""
+        deed = deed_of(request)
+        try:
+            passage = self._passages(target.caller, request)
+        finally:
+            deed.path = target.path if deed.who else ""  # strangers make things up
+        if not passage.allows(target):
+            raise Refused(UNAUTHORIZED, f"this client may not call {target.path}")
+        return passage
 
     async def _answer(self, call: Call, passage: Passage) -> web.StreamResponse:
         """Send *call* on, and if the token is rejected and replaced, once more."""
