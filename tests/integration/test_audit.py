@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import pwd
 import re
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit.house import APP_SECRETS, BLOG, CLIENTS, SHOP, House, key
 from kit.office import CORPID, SECRETS
+from kit.served import said, served, statuses
 from structlog.testing import capture_logs
 
+from tokend.api import peers
 from tokend.audit.deed import OK, Deed
 from tokend.audit.file import AuditFile
 from tokend.audit.trail import Trail
@@ -319,6 +325,42 @@ async def test_a_report_past_the_guard_rails_is_told_as_limited(house: Audited) 
 
     told = [line["outcome"] for line in house.audit() if line["what"] == "refresh"]
     assert told == [OK, "refresh_limited"]
+
+
+# The user at the Unix socket
+
+
+async def test_a_directory_of_users_that_hangs_keeps_nobody_waiting(
+    house: Audited, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NSS may ask it on the network, for as long as it likes."""
+    hangs, asked = threading.Event(), threading.Event()
+    user = pwd.getpwuid(os.getuid())
+
+    def getpwuid(_: int) -> pwd.struct_passwd:
+        asked.set()
+        hangs.wait(60)
+        return user
+
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    users: dict[int, str] = {}
+    monkeypatch.setattr(peers, "_users", users)
+    ask = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    async with asyncio.timeout(30), served(house.app, folder) as where:
+        first = asyncio.create_task(said(where.unix, ask % SHOP_TOKEN.encode()))
+        while not asked.is_set():
+            await asyncio.sleep(0.01)
+        others = [await said(each, ask % b"/healthz") for each in (where.tcp, where.unix)]
+        await first
+        hangs.set()
+        while user.pw_name not in users.values():
+            await asyncio.sleep(0.01)
+        await said(where.unix, ask % b"/v1/apps/shop/jsapi_ticket")
+
+    assert [statuses(each) for each in others] == [(200,), (200,)]
+    nameless, named = (str(line["where"]) for line in house.audit())
+    assert nameless.startswith(f"uid={os.getuid()} gid=")
+    assert named.startswith(f"uid={os.getuid()}({user.pw_name}) gid=")
 
 
 # Of what is alike the first, and a number

@@ -158,7 +158,8 @@ def test_many_addresses_of_one_subscriber_are_one_source(clock: ManualClock) -> 
         ("::ffff:10.0.0.7", "10.0.0.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
-        ("uid=1000(alice) gid=1000 pid=7", "uid=1000(alice)"),
+        ("uid=1000(alice) gid=1000 pid=7", "uid=1000"),
+        ("uid=1000 gid=1000 pid=7", "uid=1000"),
         ("gone", "gone"),
     ],
 )

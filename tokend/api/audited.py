@@ -69,6 +69,7 @@ def audited(trail: Trail, clock: Clock) -> Middleware:
     @web.middleware
     async def audit(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = clock.elapsed()
+        await peers.introduce(request)
         try:
             response = await handler(request)
             if deed := request.get(_DEED):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import pwd
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from threading import Thread
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from tokend.api.source import is_unix, remote
 
 if TYPE_CHECKING:
-    import asyncio
-
     from aiohttp import web
 
 _UCRED = struct.Struct("iII")
+
+# How long the first request of a user waits for the name.
+_MOMENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +35,14 @@ class Peer:
     pid: int
 
     def __str__(self) -> str:
-        user = _user(self.uid)
+        user = _users.get(self.uid)
         return f"uid={self.uid}{f'({user})' if user else ''} gid={self.gid} pid={self.pid}"
 
 
 _peers: WeakKeyDictionary[asyncio.BaseTransport, Peer] = WeakKeyDictionary()
+
+# Names by uid; empty where there is none, or none yet.
+_users: dict[int, str] = {}
 
 
 def peer(request: web.Request) -> Peer | None:
@@ -57,9 +63,23 @@ def where(request: web.Request) -> str:
     return str(peer(request) or remote(request))
 
 
-@cache
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
+async def introduce(request: web.Request) -> None:
+    """Find out what the user at the Unix socket is called, once for each. The host may ask a
+    directory on the network that hangs: it is asked by a thread, and who waits goes on without.
+    """
+    found = peer(request)
+    if found is None or found.uid in _users:
+        return
+    _users[found.uid] = ""
+    named, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def look_up() -> None:
+        with suppress(KeyError):
+            _users[found.uid] = pwd.getpwuid(found.uid).pw_name
+        with suppress(RuntimeError):  # tokend has ended
+            loop.call_soon_threadsafe(named.set)
+
+    Thread(target=look_up, name="user", daemon=True).start()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_MOMENT_SECONDS):
+            await named.wait()
