@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from kit import canaries
 from kit.machine import PROJECT, Machine, booted, what_is_missing
 
 from tokend.cli.simulate import APP_SECRET, APPID
@@ -79,9 +80,7 @@ class Service:
         return self.systemctl("show", "--value", "--property", name, "tokend.service").out.strip()
 
     def journal(self) -> list[dict[str, str]]:
-        fields = "--output=json", "--no-pager", "--unit=tokend.service"
-        out = self.machine.run("journalctl", "--sync").out
-        out = self.machine.run("journalctl", *fields).out
+        out = self.machine.journal("--output=json", "--unit=tokend.service")
         return [json.loads(line) for line in out.splitlines()]
 
     def said(self, event: str) -> list[dict[str, object]]:
@@ -134,6 +133,11 @@ def install_commands() -> str:
     return commands[1]
 
 
+def search_journal(machine: Machine) -> None:
+    """For secrets, in whatever any unit has told it since it was emptied."""
+    canaries.look_at("the journal", machine.journal("--output=verbose", "--all"))
+
+
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     """One on which the README's commands have been run, with an editor that sets the appid."""
@@ -145,7 +149,15 @@ def machine() -> Iterator[Machine]:
             script = f"cd /src; export EDITOR=/root/editor\n{install_commands()}"
             machine.shell(script, stdin=APP_SECRET)
             assert Service(machine).token()["expires_in"] > 7000
+        search_journal(machine)
         yield machine
+
+
+@pytest.fixture(autouse=True)
+def searched(machine: Machine) -> Iterator[None]:
+    """When a test is over, and what it started has ended."""
+    yield
+    search_journal(machine)
 
 
 @pytest.fixture

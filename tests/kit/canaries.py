@@ -1,9 +1,10 @@
 """A pytest plugin: no secret and no token may be seen where it does not belong, in any test.
 
 What may not be seen: whatever begins with ``canary``, the simulator's secrets, everything a
-simulator has issued, client keys. Where it is looked for, after each test: what it
-printed, what the processes of tokend printed and have in ``/proc``, and what a session got that was
-refused. Tests that make secrets call ``release``, those that see something new ``look_at``.
+simulator has issued, client keys. Where it is looked for, after each test: what it printed, what
+the processes of tokend printed and have in ``/proc``, what a session got that was refused, and the
+journal of a machine with units. Tests that make secrets call ``release``, those that see something
+new ``look_at``.
 """
 
 from __future__ import annotations

@@ -78,6 +78,10 @@ class Machine:
     def shell(self, script: str, *, stdin: str = "", check: bool = True) -> Finished:
         return self.run("bash", "-euo", "pipefail", "-c", script, stdin=stdin, check=check)
 
+    def journal(self, *options: str) -> str:
+        self.run("journalctl", "--sync")
+        return self.run("journalctl", "--no-pager", *options).out
+
     def beside(self, *arguments: str) -> list[str]:
         """The command line of this very Python, on the machine's network."""
         return ["nsenter", "-t", str(self.init), "-n", sys.executable, *arguments]
