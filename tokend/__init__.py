@@ -11,7 +11,8 @@ Read it in this order:
 3. ``refresher``  the steps of a refresh, by one node at a time; ``asking``: the step to WeChat;
    ``alarm``: a record that somebody altered; ``contracts``: what they need of a source and a store
 4. ``keeper``     one key: what others may ask for; ``kept``: what is served; ``standing``: until
-   when; ``plan``: what comes next; ``budget``, ``allowance``, ``share``, ``breaker``: how often; ``flight``: a refresh at work
+   when; ``plan``: what comes next; ``budget``, ``allowance``, ``share``, ``breaker``: how often;
+   ``flight``: a refresh at work
 5. ``schedule``   all keys: which is due next; ``follower``: what other nodes have done;
    ``ticket``: what is asked for with an access_token
 6. ``wechat``     what WeChat is asked, and what its answers mean
