@@ -214,12 +214,8 @@ async def _listening(
     """What *make* makes of how requests are screened and polls limited, served as configured."""
     server = config.server
     proxies = Proxies(server.proxies)
-    wanted = Room(
-        tcp=server.connections, per_address=server.connections_per_address, tls=tls is not None
-    )
+    wanted = Room(tcp=server.connections, per_address=server.connections_per_address)
     room = make_room(wanted, files_each=2 if config.forward.enabled else 1)
-    if tls:
-        tls.most = room.handshakes
     app = make(
         screen=Screen(hosts=server.allowed_hosts, proxies=proxies),
         polls=Polls(most=room.polls, most_per_client=min(server.polls_per_client, room.polls_each)),

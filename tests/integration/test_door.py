@@ -1,273 +1,217 @@
-"""What a connection may wait for, and for how long; how many there may be.
+"""What a connection may wait for, and for how long; how many there may be. Over TCP, and over TLS.
 
-The looks that tokend has each second are had by hand here; its own may come in between.
+The looks that tokend has each second are had by hand here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web
-from kit.served import connected, statuses, until_over
+from kit.hall import HELD, LARGE, LARGE_BYTES, NOW, PIECE, POSTED, STREAM, Hall, opened
+from kit.served import statuses, until_over
+from kit.tls import Authority
 from structlog.testing import capture_logs
 
-from tokend.api.door import Door
-from tokend.api.problems import problems
 from tokend.api.room import Room
 from tokend.api.source import Proxies
-from tokend.api.speaker import Speaker, tracked
-from tokend.api.warden import Warden
-from tokend.api.wire import read_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-HEAD = b"GET %b HTTP/1.1\r\nHost: localhost\r\n"
-NOBODY = Proxies()
-NOW, HELD, LARGE = (HEAD % path + b"\r\n" for path in (b"/now", b"/held", b"/large"))
-POSTED = b"POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nthe "
-LARGE_BYTES = 64 * 1024 * 1024
+# Of a stream that nobody reads: asyncio takes so much, and aiohttp as much again before it waits.
+MOST_UNSENT = 2 * 64 * 1024 + 2 * PIECE
 
 
-class House:
-    """Three routes on one port, and no looks but those of the test."""
-
-    def __init__(self, warden: Warden) -> None:
-        self.warden = warden
-        self.release = asyncio.Event()
-        self.port = 0
-        self.asked = 0
-        self.app = web.Application(middlewares=[problems])
-        self.app.router.add_get("/now", self.now)
-        self.app.router.add_get("/held", self.held)
-        self.app.router.add_get("/large", self.large)
-        self.app.router.add_post("/body", self.body)
-
-    async def now(self, _: web.Request) -> web.Response:
-        return web.Response(text="now")
-
-    async def held(self, _: web.Request) -> web.Response:
-        self.asked += 1
-        await self.release.wait()
-        return web.Response(text="at last")
-
-    async def body(self, request: web.Request) -> web.Response:
-        self.asked += 1
-        body = await read_body(request)
-        await self.release.wait()
-        return web.Response(body=body)
-
-    async def large(self, _: web.Request) -> web.Response:
-        return web.Response(body=bytes(LARGE_BYTES))
-
-    def look(self, times: int) -> None:
-        for _ in range(times):
-            self.warden.look()
-
-    async def until_asked(self, times: int) -> None:
-        async with asyncio.timeout(10):
-            while self.asked < times:
-                await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def opened(room: Room, proxies: Proxies = NOBODY) -> AsyncIterator[House]:
-    house = House(Warden(room, proxies))
-    runner = web.AppRunner(house.app, shutdown_timeout=0.1)
-    await runner.setup()
-    runner.server.request_handler = tracked(runner.server.request_handler)
-    make = partial(Door, house.warden, lambda door: Speaker(door, runner.server))
-    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
-    house.port = server.sockets[0].getsockname()[1]
-    try:
-        yield house
-    finally:
-        server.close()
-        await runner.cleanup()
+@pytest.fixture(params=["tcp", "tls"])
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority | None:
+    return Authority(tmp_path) if request.param == "tls" else None
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    async with asyncio.timeout(60), opened(Room(tcp=8, per_address=8)) as house:
-        yield house
+async def hall(authority: Authority | None) -> AsyncIterator[Hall]:
+    room = Room(tcp=8, per_address=8)
+    async with asyncio.timeout(60), opened(room, authority=authority) as hall:
+        yield hall
 
 
-async def test_who_says_nothing_is_let_go_in_silence(house: House) -> None:
-    async with connected(house.port) as (reader, _):
-        await served_now(house)
-        house.look(4)
+async def test_who_says_nothing_is_let_go_in_silence(hall: Hall) -> None:
+    async with hall.connected() as (reader, _):
+        await hall.served_now()
+        hall.look(4)
         still_there = not await gone(reader)
-        house.look(1)
+        hall.look(1)
 
         assert still_there
         assert await until_over(reader) == b""
 
 
 async def test_a_head_that_does_not_end_is_answered_and_cut_however_it_trickles(
-    house: House,
+    hall: Hall,
 ) -> None:
-    async with connected(house.port) as (reader, writer):
+    async with hall.connected() as (reader, writer):
         for letter in b"GET /":
             writer.write(bytes([letter]))
-            await served_now(house)
-            house.look(1)
+            await hall.served_now()
+            hall.look(1)
         heard = await until_over(reader)
 
     assert statuses(heard) == (408,)
     assert b'"code": "too_slow"' in heard
 
 
-async def test_who_was_answered_may_stay_for_a_minute_and_ask_again(house: House) -> None:
-    async with connected(house.port) as (reader, writer):
+async def test_who_was_answered_may_stay_for_a_minute_and_ask_again(hall: Hall) -> None:
+    async with hall.connected() as (reader, writer):
         writer.write(NOW)
         await reader.readuntil(b"now")
-        house.look(74)
+        hall.look(74)
         writer.write(NOW)
         await reader.readuntil(b"now")
-        house.look(75)
+        hall.look(75)
 
         assert await until_over(reader) == b""
 
 
-async def test_the_next_head_has_as_long_as_the_first(house: House) -> None:
-    async with connected(house.port) as (reader, writer):
+async def test_the_next_head_has_as_long_as_the_first(hall: Hall) -> None:
+    async with hall.connected() as (reader, writer):
         writer.write(NOW)
         await reader.readuntil(b"now")
         writer.write(b"G")
-        await served_now(house)
-        house.look(5)
+        await hall.served_now()
+        hall.look(5)
 
         assert statuses(await until_over(reader)) == (408,)
 
 
-async def test_who_is_being_answered_is_waited_for(house: House) -> None:
-    async with connected(house.port) as (reader, writer):
+async def test_who_is_being_answered_is_waited_for(hall: Hall) -> None:
+    async with hall.connected() as (reader, writer):
         writer.write(HELD)
-        await house.until_asked(1)
-        house.look(500)
-        house.release.set()
+        await hall.until_asked(1)
+        hall.look(500)
+        hall.release.set()
 
         assert await reader.readuntil(b"at last")
 
 
-async def test_an_answer_that_nobody_reads_is_reset(house: House) -> None:
-    async with connected(house.port) as (reader, writer):
+async def test_an_answer_that_nobody_reads_is_reset(hall: Hall) -> None:
+    async with hall.connected() as (reader, writer):
         writer.write(LARGE)
         await reader.readexactly(1)
-        await served_now(house)
-        house.look(12)
+        await hall.served_now()
+        hall.look(12)
 
         assert len(await until_over(reader)) < LARGE_BYTES
 
 
-async def test_an_answer_that_is_read_slowly_is_all_there_in_the_end(house: House) -> None:
+async def test_no_more_is_held_for_who_does_not_read_than_a_few_pieces(hall: Hall) -> None:
+    async with hall.connected() as (reader, writer):
+        writer.write(STREAM)
+        await reader.readexactly(1)
+
+        assert 0 < await until_still(hall) <= MOST_UNSENT
+
+
+async def test_an_answer_that_is_read_slowly_is_all_there_in_the_end(hall: Hall) -> None:
     heard = 0
-    async with connected(house.port) as (reader, writer):
+    async with hall.connected() as (reader, writer):
         writer.write(LARGE)
         while heard < LARGE_BYTES:
             heard += len(await reader.read(1024 * 1024))
-            house.look(1)
+            hall.look(1)
 
     assert heard >= LARGE_BYTES
 
 
-async def test_who_never_asked_makes_room_for_who_comes(house: House) -> None:
-    async with connected(house.port) as (kept, writer):
+async def test_who_never_asked_makes_room_for_who_comes(hall: Hall) -> None:
+    async with hall.connected() as (kept, writer):
         writer.write(NOW)
         await kept.readuntil(b"now")
-        async with silent(house, 20) as waiting:
-            await served_now(house)
+        async with silent(hall, 20) as waiting:
+            await until_gone(waiting, 20 - 8)
 
-            assert sum([await gone(reader) for reader in waiting]) >= 20 - 8
             writer.write(NOW)
             assert await kept.readuntil(b"now")
 
 
-async def test_who_keeps_the_rest_of_a_body_back_makes_room_for_who_comes(house: House) -> None:
+async def test_who_keeps_the_rest_of_a_body_back_makes_room_for_who_comes(hall: Hall) -> None:
     with capture_logs() as lines:
-        async with asking(house, 8, POSTED), connected(house.port) as (reader, writer):
+        async with asking(hall, 8, POSTED), hall.connected() as (reader, writer):
             writer.write(NOW)
 
             assert await reader.readuntil(b"now")
-        await served_now(house)
+        await hall.served_now()
     assert lines == []  # there is nothing wrong with tokend
 
 
-async def test_who_has_sent_a_body_is_waited_for_and_makes_no_room(house: House) -> None:
-    async with asking(house, 8, POSTED + b"rest"):
-        async with connected(house.port) as (reader, _):
-            heard = await until_over(reader)
-        house.release.set()
+async def test_who_has_sent_a_body_is_waited_for_and_makes_no_room(hall: Hall) -> None:
+    async with asking(hall, 8, POSTED + b"rest"):
+        heard = await refused(hall)
+        hall.release.set()
 
-    assert statuses(heard) == (503,)
+    assert statuses(heard) == (() if hall.trust else (503,))
 
 
-async def test_how_long_a_body_may_take_is_for_its_reader_to_say(house: House) -> None:
-    house.release.set()
-    async with connected(house.port) as (reader, writer):
+async def test_how_long_a_body_may_take_is_for_its_reader_to_say(hall: Hall) -> None:
+    hall.release.set()
+    async with hall.connected() as (reader, writer):
         writer.write(POSTED)
-        await house.until_asked(1)
-        house.look(500)
+        await hall.until_asked(1)
+        hall.look(500)
         writer.write(b"rest")
 
         assert await reader.readuntil(b"the rest")
 
 
 async def test_where_all_are_being_answered_who_comes_is_told_when_to_come_again(
-    house: House,
+    hall: Hall,
 ) -> None:
-    async with asking(house, 8):
-        async with connected(house.port) as (reader, _):
-            heard = await until_over(reader)
-        house.release.set()
-    async with connected(house.port) as (reader, writer):
+    """But not over TLS, where nothing can be told before a handshake."""
+    async with asking(hall, 8):
+        heard = await refused(hall)
+        hall.release.set()
+    async with hall.connected() as (reader, writer):
         writer.write(NOW)
 
         assert await reader.readuntil(b"now")
+    if hall.trust:
+        assert heard == b""
+        return
     assert statuses(heard) == (503,)
     assert b"Retry-After: 5" in heard
     assert b'"code": "crowded"' in heard
 
 
-async def test_one_address_leaves_room_for_the_others() -> None:
+async def test_one_address_leaves_room_for_the_others(authority: Authority | None) -> None:
     async with (
         asyncio.timeout(60),
-        opened(Room(tcp=8, per_address=3)) as house,
-        asking(house, 3),
+        opened(Room(tcp=8, per_address=3), authority=authority) as hall,
+        asking(hall, 3),
     ):
-        async with connected(house.port) as (refused, _):
-            heard = await until_over(refused)
-        async with connected(house.port, come_from="127.0.0.2") as (reader, writer):
+        heard = await refused(hall)
+        async with hall.connected(come_from="127.0.0.2") as (reader, writer):
             writer.write(NOW)
 
             assert await reader.readuntil(b"now")
-        house.release.set()
-    assert statuses(heard) == (503,)
+        hall.release.set()
+    assert statuses(heard) == (() if authority else (503,))
 
 
-async def test_a_proxy_speaks_for_many() -> None:
+async def test_a_proxy_speaks_for_many(authority: Authority | None) -> None:
+    proxies = Proxies([ip_network("127.0.0.0/24")])
     async with (
         asyncio.timeout(60),
-        opened(Room(tcp=8, per_address=3), Proxies([ip_network("127.0.0.0/24")])) as house,
-        asking(house, 5),
-        connected(house.port) as (reader, writer),
+        opened(Room(tcp=8, per_address=3), proxies, authority=authority) as hall,
+        asking(hall, 5),
+        hall.connected() as (reader, writer),
     ):
         writer.write(NOW)
 
         assert await reader.readuntil(b"now")
-        house.release.set()
-
-
-async def served_now(house: House) -> None:
-    """What was sent before has been read when this is answered."""
-    async with connected(house.port) as (reader, writer):
-        writer.write(NOW)
-        await reader.readuntil(b"now")
+        hall.release.set()
 
 
 async def gone(reader: asyncio.StreamReader) -> bool:
@@ -275,10 +219,36 @@ async def gone(reader: asyncio.StreamReader) -> bool:
     return reader.at_eof()
 
 
+async def until_gone(waiting: list[asyncio.StreamReader], number: int) -> None:
+    async with asyncio.timeout(10):
+        while sum([await gone(reader) for reader in waiting]) < number:
+            await asyncio.sleep(0.01)
+
+
+async def until_still(hall: Hall) -> int:
+    """What lies here of a stream once nothing more goes."""
+    async with asyncio.timeout(20):
+        before, now = -1, 0
+        while before != now:
+            await asyncio.sleep(0.5)
+            before, now = now, hall.streams[0].get_write_buffer_size()
+    return now
+
+
+async def refused(hall: Hall) -> bytes:
+    """What one who is not let in is told."""
+    try:
+        async with hall.connected() as (reader, _):
+            return await until_over(reader)
+    except OSError:
+        return b""
+
+
 @asynccontextmanager
-async def silent(house: House, number: int) -> AsyncIterator[list[asyncio.StreamReader]]:
-    opening = [asyncio.open_connection("127.0.0.1", house.port) for _ in range(number)]
-    pairs = await asyncio.gather(*opening)
+async def silent(hall: Hall, number: int) -> AsyncIterator[list[asyncio.StreamReader]]:
+    pairs = [
+        await asyncio.open_connection("127.0.0.1", hall.port, ssl=hall.trust) for _ in range(number)
+    ]
     try:
         yield [reader for reader, _ in pairs]
     finally:
@@ -287,11 +257,13 @@ async def silent(house: House, number: int) -> AsyncIterator[list[asyncio.Stream
 
 
 @asynccontextmanager
-async def asking(house: House, number: int, sent: bytes = HELD) -> AsyncIterator[None]:
-    pairs = [await asyncio.open_connection("127.0.0.1", house.port) for _ in range(number)]
+async def asking(hall: Hall, number: int, sent: bytes = HELD) -> AsyncIterator[None]:
+    pairs = [
+        await asyncio.open_connection("127.0.0.1", hall.port, ssl=hall.trust) for _ in range(number)
+    ]
     for _, writer in pairs:
         writer.write(sent)
-    await house.until_asked(number)
+    await hall.until_asked(number)
     try:
         yield
     finally:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import socket
 import ssl
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -25,11 +22,11 @@ from tokend.api import listeners
 from tokend.api.access import Access
 from tokend.api.handshakes import Handshakes
 from tokend.api.problems import problems
-from tokend.api.room import Room
 from tokend.api.warden import Warden
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tokend.clock import Clock
 
@@ -206,102 +203,6 @@ async def test_a_socket_that_systemd_holds_has_tls_too(
             answer = await who(asked, authority.context())
 
     assert answer == "loopback"
-
-
-async def test_who_does_not_shake_hands_is_cut(
-    tmp_path: Path,
-    authority: Authority,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Silence, HTTP and noise; a good client does not notice, and asyncio does not fill the log."""
-    monkeypatch.setattr(listeners, "LONGEST", timedelta(seconds=0.5))
-    caplog.set_level(logging.INFO)
-    async with place(tmp_path) as asked:
-        cut = []
-        for begun in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00" * 99, b"\x16\x03\x01\x02"):
-            reader, writer = await asyncio.open_connection("127.0.0.1", asked.port)
-            writer.write(begun)
-            cut.append((reader, writer))
-        good = await who(asked, authority.context())
-        async with asyncio.timeout(20):
-            for reader, writer in cut:
-                with suppress(ConnectionError):
-                    await reader.read()
-                writer.close()
-
-    assert good == "loopback"
-    assert caplog.records == []
-
-
-async def test_no_more_than_so_many_shake_hands_at_one_time(
-    tmp_path: Path, authority: Authority, clock: ManualClock
-) -> None:
-    async with place(tmp_path, clock=clock) as asked:
-        asked.handshakes.most = 3
-        assert {await who(asked, authority.context()) for _ in range(5)} == {"loopback"}
-        silent = [await asyncio.open_connection("127.0.0.1", asked.port) for _ in range(3)]
-        await asyncio.sleep(0.1)
-        with pytest.raises(aiohttp.ClientError):
-            await who(asked, authority.context())
-
-        await clock.advance(5)
-        good = await who(asked, authority.context())
-        for _, writer in silent:
-            writer.close()
-
-    assert good == "loopback"
-
-
-async def test_a_handshake_that_its_other_side_gave_up_takes_no_room(
-    tmp_path: Path, authority: Authority, clock: ManualClock
-) -> None:
-    async with place(tmp_path, clock=clock) as asked:
-        asked.handshakes.most = 3
-        for _ in range(10):
-            _, writer = await asyncio.open_connection("127.0.0.1", asked.port)
-            writer.close()
-            await writer.wait_closed()
-        await asyncio.sleep(0.2)
-
-        assert await who(asked, authority.context()) == "loopback"
-
-
-def open_files() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-async def test_a_connection_that_is_closed_to_make_room_has_no_open_file(
-    tmp_path: Path, authority: Authority
-) -> None:
-    """Nor waits for a goodbye: who does not say it may as well not say it for five seconds."""
-    made = Place(tmp_path, "", "", ManualClock())
-    context = authority.context()
-    async with listeners.serving(
-        made.app,
-        addresses=[("127.0.0.1", 0)],
-        unix=None,
-        warden=Warden(Room(tcp=2, per_address=2), NO_PROXIES),
-        tls=made.handshakes,
-    ) as (made.url,):
-        before = open_files()
-        silent = []
-        for _ in range(12):
-            sock = socket.create_connection(("127.0.0.1", made.port))
-            sock.setblocking(False)  # noqa: FBT003, its name
-            silent.append(
-                await asyncio.get_running_loop().create_connection(
-                    asyncio.Protocol, sock=sock, ssl=context, server_hostname="127.0.0.1"
-                )
-            )
-            silent[-1][0].pause_reading()
-        await asyncio.sleep(0.3)
-        there_are = open_files() - before - len(silent)
-        for transport, _ in silent:
-            transport.abort()
-        await asyncio.sleep(0.1)
-
-    assert there_are <= 4
 
 
 # Who it is

@@ -15,6 +15,7 @@ from tokend.api.room import Room
 from tokend.api.warden import Warden
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
     from aiohttp import web
@@ -48,19 +49,21 @@ async def served(
 
 @asynccontextmanager
 async def connected(
-    where: Where, *, come_from: str = "127.0.0.1"
+    where: Where, *, come_from: str = "127.0.0.1", trust: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     opening = (
         asyncio.open_unix_connection(str(where))
         if isinstance(where, Path)
-        else asyncio.open_connection("127.0.0.1", where, local_addr=(come_from, 0))
+        else asyncio.open_connection("127.0.0.1", where, local_addr=(come_from, 0), ssl=trust)
     )
     reader, writer = await opening
     try:
         yield reader, writer
     finally:
+        if trust:
+            writer.transport.abort()  # and wait for no goodbye
         writer.close()
-        with suppress(ConnectionError):
+        with suppress(OSError):
             await writer.wait_closed()
 
 

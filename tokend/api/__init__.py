@@ -7,6 +7,6 @@
 * ``wire``       what goes over the wire: reading requests, writing answers
 * ``signature``  what a web page needs for WeChat's JS-SDK
 * ``polls``      those who wait for the next token
-* ``listeners``  the sockets it is served on; ``door``: one connection, ``speaker``: its HTTP,
-  ``warden``: all connections, ``room``: how many there may be
+* ``listeners``  the sockets it is served on; ``door``: one connection, ``handshakes``: its TLS,
+  ``speaker``: its HTTP, ``warden``: all connections, ``room``: how many there may be
 """

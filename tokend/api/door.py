@@ -31,6 +31,7 @@ class Phase(Enum):
     """What a connection waits for."""
 
     NEW = auto()  # the first byte
+    HANDSHAKE = auto()  # the rest of a handshake
     HEAD = auto()  # the rest of a request's head
     BODY = auto()  # the rest of a request; whoever reads it has a limit of its own
     ANSWER = auto()  # tokend; each route has limits of its own
@@ -38,7 +39,7 @@ class Phase(Enum):
 
 
 # Looks at most.
-_LONGEST = {Phase.NEW: 5, Phase.HEAD: 5, Phase.IDLE: 75}
+_LONGEST = {Phase.NEW: 5, Phase.HANDSHAKE: 5, Phase.HEAD: 5, Phase.IDLE: 75}
 _LONGEST_UNREAD = 10
 
 _TOO_SLOW = raw(http_problem(web.HTTPRequestTimeout()))
@@ -48,16 +49,18 @@ _CROWDED = raw(
 
 
 class Door(asyncio.Protocol):
-    """*make* gives the protocol that answers; one that is not let in needs none."""
+    """*make* gives the protocol that answers; one that is not let in needs only a *refusal*."""
 
     __slots__ = (
         "_left",
         "_looks",
         "_make",
         "_protocol",
+        "_refusal",
         "_repeatable",
         "_unread",
         "_warden",
+        "_wire",
         "crowds",
         "phase",
         "repeats",
@@ -65,10 +68,14 @@ class Door(asyncio.Protocol):
     )
 
     transport: asyncio.Transport
+    _wire: asyncio.Transport  # the same, or what lies below TLS
 
-    def __init__(self, warden: Warden, make: Callable[[Door], asyncio.Protocol]) -> None:
+    def __init__(
+        self, warden: Warden, make: Callable[[Door], asyncio.Protocol], refusal: bytes = _CROWDED
+    ) -> None:
         self._warden = warden
         self._make = make
+        self._refusal = refusal
         self._protocol = asyncio.Protocol()  # which does nothing
         self._looks = 0
         self._left = 0
@@ -81,7 +88,11 @@ class Door(asyncio.Protocol):
     @property
     def is_waiting(self) -> bool:
         """Tell if it is the other end that has to do something."""
-        return self.phase is not Phase.ANSWER and not self.transport.get_write_buffer_size()
+        return self.phase is not Phase.ANSWER and not self._wire.get_write_buffer_size()
+
+    @property
+    def never_asked(self) -> bool:
+        return self.phase is Phase.NEW or self.phase is Phase.HANDSHAKE
 
     @property
     def dispensable(self) -> tuple[bool, int]:
@@ -98,30 +109,36 @@ class Door(asyncio.Protocol):
         """A second has passed: end what has taken too long."""
         self.repeats.look()
         if self._is_unread():
-            reset(self.transport)
+            reset(self._wire)
         elif self.is_waiting:
             self._looks += 1
             if self._looks >= _LONGEST.get(self.phase, math.inf):
                 self.close(_TOO_SLOW if self.phase is Phase.HEAD else b"")
 
     def close(self, last: bytes = b"") -> None:
-        """Say *last*, and no more; what does not go at once does not go."""
+        """Say *last*, and no more; what does not go at once does not go.
+
+        Nor is a goodbye over TLS waited for, with a file open.
+        """
         self._warden.forget(self)
         self.transport.write(last)
-        if self.transport.get_write_buffer_size():
-            reset(self.transport)
-        elif self.transport.get_extra_info("ssl_object"):
-            self.transport.abort()  # else it would wait for a goodbye, with its file open
+        if self._wire.get_write_buffer_size():
+            reset(self._wire)
         else:
-            self.transport.close()
+            self._wire.close()
+
+    def open(self, protocol: asyncio.Protocol, transport: asyncio.Transport) -> None:
+        """It is *protocol* that answers from now on, through *transport*."""
+        self.transport = transport
+        self._protocol = protocol
+        protocol.connection_made(transport)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        if not self._warden.admit(self):
-            self.close(_CROWDED)
-            return
-        self._protocol = self._make(self)
-        self._protocol.connection_made(transport)
+        self._wire = self.transport = cast("asyncio.Transport", transport)
+        if self._warden.admit(self):
+            self.open(self._make(self), self._wire)
+        else:
+            self.close(self._refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._warden.forget(self)
@@ -130,7 +147,7 @@ class Door(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         repeat = self._repeatable.get(data)
-        if repeat and not self.transport.get_write_buffer_size() and (answer := repeat.again()):
+        if repeat and not self._wire.get_write_buffer_size() and (answer := repeat.again()):
             self.transport.write(answer)
             self._looks = 0
             return
@@ -150,8 +167,11 @@ class Door(asyncio.Protocol):
         self._protocol.resume_writing()
 
     def _is_unread(self) -> bool:
-        """Tell if what lies here has not become less for too long."""
-        left = self.transport.get_write_buffer_size()
+        """Tell if what lies here has not become less for too long.
+
+        Over TLS too it lies before the socket first, and beyond some of it above.
+        """
+        left = self._wire.get_write_buffer_size()
         self._unread = self._unread + 1 if 0 < self._left <= left else 0
         self._left = left
         return self._unread >= _LONGEST_UNREAD

@@ -20,15 +20,15 @@ from aiohttp import web
 
 from tokend import tasks
 from tokend.api.door import Door
-from tokend.api.handshakes import LONGEST
+from tokend.api.handshakes import Handshake
 from tokend.api.speaker import Speaker, require_c_parser, tracked
 from tokend.errors import ConfigError, ListenError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from tokend.api.handshakes import Handshakes
     from tokend.api.warden import Warden
 
 # Requests that are being answered when tokend stops get twice this long to end: aiohttp waits for
@@ -59,7 +59,7 @@ async def serving(
     addresses: Sequence[tuple[str, int]],
     unix: UnixSocket | None,
     warden: Warden,
-    tls: ssl.SSLContext | None = None,
+    tls: Handshakes | None = None,
     passed: Sequence[socket.socket] = (),
 ) -> AsyncIterator[list[str]]:
     """Serve *app*, giving the URLs as they came to be (port 0 is any). All *addresses* have *tls*.
@@ -71,7 +71,8 @@ async def serving(
     listening = {_name(sock.getsockname()): sock for sock in passed}
     async with AsyncExitStack() as stack:
         stack.push_async_callback(tasks.end, [asyncio.create_task(warden.run())])
-        listeners = _Listeners(partial(Door, warden, await _speaking(app, stack)), tls)
+        listeners = _Listeners(warden, await _speaking(app, stack), tls)
+        stack.callback(warden.dismiss)
         stack.callback(listeners.close)
         for address in addresses:
             if sock := listening.pop(_name(address), None):
@@ -100,47 +101,49 @@ async def _speaking(app: web.Application, stack: AsyncExitStack) -> Callable[[Do
 
 
 class _Listeners:
-    """Sockets that are listened on; each connection gets a protocol of *make*, and by TCP *tls*."""
+    """Sockets that are listened on. Behind the door of each connection is what *make* gives; by TCP
+    *tls* comes before that.
+    """
 
-    def __init__(self, make: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
-        self._make = make
-        self._tls: dict[str, Any] = {}
+    def __init__(
+        self, warden: Warden, make: Callable[[Door], asyncio.Protocol], tls: Handshakes | None
+    ) -> None:
+        self._scheme = "https" if tls else "http"
+        self._unix = self._tcp = partial(Door, warden, make)
         if tls:
-            self._tls = {
-                "ssl": tls,
-                "ssl_handshake_timeout": LONGEST.total_seconds(),
-                "ssl_shutdown_timeout": LONGEST.total_seconds(),
-            }
+            # Nothing that could be said before a handshake would be understood.
+            shaken = partial(Handshake, handshakes=tls, make=make)
+            self._tcp = partial(Door, warden, shaken, refusal=b"")
         self._servers: list[asyncio.Server] = []
 
     @property
     def urls(self) -> list[str]:
-        scheme = "https" if self._tls else "http"
         names = [sock.getsockname() for server in self._servers for sock in server.sockets]
         return [
-            f"unix:{_name(name)}" if isinstance(name, str) else f"{scheme}://{_name(name)}"
+            f"unix:{_name(name)}" if isinstance(name, str) else f"{self._scheme}://{_name(name)}"
             for name in names
         ]
 
     async def open(self, host: str, port: int) -> None:
         """Raises ``ListenError``."""
         try:
-            await self._add(host=host, port=port, **self._tls)
+            await self._add(self._tcp, host=host, port=port)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise ListenError(f"server.listen: {host}:{port}: {reason}") from None
 
     async def take(self, sock: socket.socket) -> None:
-        await self._add(sock=sock, **({} if sock.family == socket.AF_UNIX else self._tls))
+        door = self._unix if sock.family == socket.AF_UNIX else self._tcp
+        await self._add(door, sock=sock)
 
     def close(self) -> None:
         for server in self._servers:
             server.close()
 
-    async def _add(self, **where: Any) -> None:
+    async def _add(self, make: Callable[[], Door], **where: Any) -> None:
         """asyncio takes one number for both; the queue is the kernel's, and may be changed."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._make, backlog=_BATCH, **where)
+        server = await loop.create_server(make, backlog=_BATCH, **where)
         for sock in server.sockets:
             with sock.dup() as same:
                 same.listen(_QUEUE)

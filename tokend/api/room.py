@@ -17,22 +17,15 @@ _RESERVED = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """*tcp* connections in all, of which *per_address* from one address; *unix* are beside them,
-    and with *tls* those that are still shaking hands.
-    """
+    """*tcp* connections in all, of which *per_address* from one address; *unix* are beside them."""
 
     tcp: int
     per_address: int
-    tls: bool = False
 
     @property
     def unix(self) -> int:
         """The operator gets in however many come over TCP."""
         return self.tcp // 4 or 1
-
-    @property
-    def handshakes(self) -> int:
-        return (self.tcp // 4 or 1) if self.tls else 0
 
     @property
     def polls(self) -> int:
@@ -50,7 +43,7 @@ def make_room(wanted: Room, *, files_each: int) -> Room:
 
     Each connection takes *files_each*. The soft limit is raised as far as it takes, as servers do.
     """
-    needed = (wanted.tcp + wanted.unix) * files_each + wanted.handshakes + _RESERVED
+    needed = (wanted.tcp + wanted.unix) * files_each + _RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _less(soft, needed):
         target = hard if _less(hard, needed) else needed
@@ -70,8 +63,8 @@ def make_room(wanted: Room, *, files_each: int) -> Room:
 
 
 def _within(wanted: Room, files: int, files_each: int) -> Room:
-    """To four by TCP there is one at the Unix socket, and one that is shaking hands."""
-    tcp = max(files * 4 // (5 * files_each + wanted.tls), 1)
+    """To four by TCP there is one at the Unix socket."""
+    tcp = max(files * 4 // (5 * files_each), 1)
     return replace(wanted, tcp=tcp, per_address=min(wanted.per_address, tcp))
 
 

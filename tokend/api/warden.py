@@ -82,6 +82,11 @@ class Warden:
         for crowd in door.crowds:
             crowd.doors.pop(door, None)
 
+    def dismiss(self) -> None:
+        """Close all that never asked. Who has shaken no hands yet nobody else would close."""
+        for door in [door for door in self._tcp.doors if door.never_asked]:
+            door.close()
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
