@@ -22,6 +22,7 @@ from kit.clock import settle
 from kit.corpus import HOST
 from kit.house import BLOG, SHOP, House, key
 from kit.served import Where, connected, served
+from kit.tls import Authority
 from structlog.testing import capture_logs
 
 from tokend.api.repeats import _LONGEST, _MOST
@@ -29,6 +30,7 @@ from tokend.errors import UpstreamUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from ssl import SSLContext
 
     from aiohttp.typedefs import Handler
 
@@ -76,14 +78,15 @@ class Line:
 class Place:
     """A house that is served, and a count of what aiohttp was asked."""
 
-    def __init__(self, house: House, where: Where) -> None:
+    def __init__(self, house: House, where: Where, trust: SSLContext | None) -> None:
         self.house = house
         self.where = where
+        self.trust = trust
         self.asked = 0
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[Line]:
-        async with connected(self.where) as (reader, writer):
+        async with connected(self.where, trust=self.trust) as (reader, writer):
             yield Line(reader, writer)
 
     async def anew(self, request: bytes) -> bytes:
@@ -93,7 +96,7 @@ class Place:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Place]:
+async def opened(folder: Path, authority: Authority | None = None) -> AsyncIterator[Place]:
     house = House(folder)
     place: Place
 
@@ -103,8 +106,8 @@ async def opened(folder: Path) -> AsyncIterator[Place]:
         return await handler(request)
 
     house.app.middlewares.insert(0, count)
-    async with served(house.app, folder) as here:
-        place = Place(house, here.tcp)
+    async with served(house.app, folder, authority=authority) as here:
+        place = Place(house, here.tcp, authority.context() if authority else None)
         await house.begin()
         await house.clock.advance(0.5)
         yield place
@@ -145,6 +148,15 @@ async def test_at_the_unix_socket_it_is_the_same(tmp_path: Path) -> None:
         async with place.line() as line:
             first = await line.ask(read("/v1/apps/shop/access_token", ""))
             again = await line.ask(read("/v1/apps/shop/access_token", ""))
+
+    assert again == first
+    assert place.asked == 1
+
+
+async def test_over_tls_it_is_the_same(tmp_path: Path) -> None:
+    async with opened(tmp_path, Authority(tmp_path)) as place, place.line() as line:
+        first = await line.ask(TOKEN)
+        again = await line.ask(TOKEN)
 
     assert again == first
     assert place.asked == 1

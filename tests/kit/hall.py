@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from kit.clock import ManualClock
 from kit.house import NO_PROXIES
 from kit.served import connected
-from tokend.api.handshakes import Handshakes
 from tokend.api.listeners import serving
 from tokend.api.problems import problems
 from tokend.api.warden import Warden
 from tokend.api.wire import read_body
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
     from kit.tls import Authority
@@ -116,13 +114,7 @@ async def opened(
         addresses=[("127.0.0.1", 0)],
         unix=None,
         warden=hall.warden,
-        tls=_handshakes(authority) if authority else None,
+        tls=authority.handshakes() if authority else None,
     ) as (url,):
         hall.port = int(url.rpartition(":")[2])
         yield hall
-
-
-def _handshakes(authority: Authority) -> Handshakes:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.issue("server", "127.0.0.1"))
-    return Handshakes(context, ManualClock())

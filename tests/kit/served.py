@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from kit.tls import Authority
     from tokend.api.source import Proxies
 
 ROOM = Room(tcp=100, per_address=100)
@@ -37,12 +38,21 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    app: web.Application, folder: Path, *, room: Room = ROOM, proxies: Proxies = NO_PROXIES
+    app: web.Application,
+    folder: Path,
+    *,
+    room: Room = ROOM,
+    proxies: Proxies = NO_PROXIES,
+    authority: Authority | None = None,
 ) -> AsyncIterator[Served]:
-    """Until left."""
+    """Until left; with *authority* over TLS."""
     unix = UnixSocket(path=folder / "tokend.sock")
     async with serving(
-        app, addresses=[("127.0.0.1", 0)], unix=unix, warden=Warden(room, proxies)
+        app,
+        addresses=[("127.0.0.1", 0)],
+        unix=unix,
+        warden=Warden(room, proxies),
+        tls=authority.handshakes() if authority else None,
     ) as urls:
         yield Served(tcp=int(urls[0].rpartition(":")[2]), unix=unix.path)
 

@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from kit.clock import ManualClock
+from tokend.api.handshakes import Handshakes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -122,6 +125,12 @@ class Authority:
         if certificate:
             context.load_cert_chain(certificate)
         return context
+
+    def handshakes(self) -> Handshakes:
+        """Those of a server at 127.0.0.1."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.issue("server", "127.0.0.1"))
+        return Handshakes(context, ManualClock())
 
     def _write(self, name: str, content: bytes) -> Path:
         path = self._folder / f"{name}.pem"

@@ -130,6 +130,7 @@ class Door(asyncio.Protocol):
     def open(self, protocol: asyncio.Protocol, transport: asyncio.Transport) -> None:
         """It is *protocol* that answers from now on, through *transport*."""
         self.transport = transport
+        self.repeats = Repeats()
         self._protocol = protocol
         protocol.connection_made(transport)
 
