@@ -50,16 +50,6 @@ async def test_get_is_fast_enough_for_shell_loops(env: dict[str, str]) -> None:
     assert min(walls) < FAST_ENOUGH_SECONDS
 
 
-async def test_get_imports_none_of_the_libraries_of_the_daemon(env: dict[str, str]) -> None:
-    _, _, err = await one_shot(
-        "get", "shop/access_token", env=env | {"PYTHONPROFILEIMPORTTIME": "1"}
-    )
-
-    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in err.splitlines()}
-    assert "click" in imported
-    assert not imported & {"aiohttp", "apscheduler", "pydantic", "redis", "structlog", "asyncio"}
-
-
 async def test_refresh_replaces_the_token(env: dict[str, str]) -> None:
     _, before, _ = await one_shot("get", "shop/access_token", env=env)
 

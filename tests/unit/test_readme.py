@@ -10,7 +10,7 @@ from aiohttp import web
 from kit.tls import Authority
 
 from tokend.api.problems import PROBLEMS
-from tokend.cli import COMMANDS
+from tokend.cli.commands import COMMANDS
 from tokend.config import load
 from tokend.facade import errcodes
 from tokend.facade.errcodes import Refused

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from tokend import daemon, logs
-from tokend.cli.serve import load, run
+from tokend.cli.configuration import load
+from tokend.cli.serve import run
 from tokend.cli.simulate import simulator, speed_option
 from tokend.clock import SystemClock
 from tokend.simulator.customer import configure

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tokend import logs, uncaught
 from tokend.checkup.round import examine
-from tokend.cli.serve import load
+from tokend.cli import configuration
 from tokend.clock import SystemClock
 from tokend.findings import Finding, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _COLOURS = {Verdict.OK: None, Verdict.WARNING: "yellow", Verdict.BAD: "red"}
 _VERDICT_WIDTH = max(map(len, Verdict))
 
 
 @click.command
-@click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
+@configuration.argument
 @click.option("--json", "as_json", is_flag=True, help="A list of findings, for programs.")
 def doctor(path: Path, *, as_json: bool) -> int:
     """Check the set-up that the configuration file CONFIG describes, and say what to do.
@@ -29,7 +32,7 @@ def doctor(path: Path, *, as_json: bool) -> int:
     code is 1 if anything is bad.
     """
     logs.configure("error")
-    findings = uncaught.run(examine(path, load(path), SystemClock()))
+    findings = uncaught.run(examine(path, configuration.load(path), SystemClock()))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tokend.cli import connection
+from tokend.cli import options
 
 if TYPE_CHECKING:
-    from tokend.cli.connection import Connect
+    from tokend.cli.options import Connect
 
 
 @click.command
-@connection.options
+@options.where
 def reload(connect: Connect) -> None:
     """Make tokend read its configuration again, as SIGHUP does, and say what came of it."""
     answer = json.loads(connect().ask("POST", "/v1/reload"))

@@ -1,33 +1,33 @@
-"""``tokend serve`` and ``tokend check``."""
+"""``tokend serve``."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import structlog
 
 from tokend import config, daemon, logs, process, uncaught
+from tokend.cli import configuration
 from tokend.cli.failure import Failure
 from tokend.clock import SystemClock
 from tokend.errors import ConfigError, InstallationError, ListenError, StoreError
 from tokend.systemd import Systemd
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine
+    from pathlib import Path
 
 log = structlog.get_logger()
 
 _STDERR = 2
-_path = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
 
 
 @click.command
-@_path
+@configuration.argument
 def serve(path: Path) -> None:
     """Run tokend with the configuration file CONFIG, until it is ended; SIGHUP reads it again."""
     process.fill_standard_streams()
@@ -35,7 +35,7 @@ def serve(path: Path) -> None:
     still_open = process.close_to_others()
     systemd = _systemd()
     try:
-        settings = _read(path)
+        settings = configuration.read(path)
         logs.configure(settings.log.level)
         for warning in settings.warnings:
             log.warning("configuration_doubtful", found=warning)
@@ -53,34 +53,6 @@ def _systemd() -> Systemd:
         return Systemd(os.environ)
     except ValueError as error:
         raise Failure(str(error), code=os.EX_UNAVAILABLE) from None
-
-
-@click.command
-@_path
-def check(path: Path) -> None:
-    """Say everything that is wrong with the configuration file CONFIG."""
-    settings = load(path)
-    apps, clients = _number(settings.apps, "app"), _number(settings.clients, "client")
-    click.echo(f"{path}: ok, {apps}, {clients}")
-
-
-def _number(things: Mapping[str, object], name: str) -> str:
-    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
-
-
-def load(path: Path) -> config.Config:
-    """The configuration, its warnings told."""
-    settings = _read(path)
-    for warning in settings.warnings:
-        click.echo(f"tokend: warning: {warning}", err=True)
-    return settings
-
-
-def _read(path: Path) -> config.Config:
-    try:
-        return config.load(path, environ=os.environ)
-    except ConfigError as error:
-        raise Failure(str(error), code=os.EX_CONFIG) from None
 
 
 def run(work: Coroutine[None, None, None]) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tokend.cli import connection
+from tokend.cli import options
 
 if TYPE_CHECKING:
-    from tokend.cli.connection import Connect
+    from tokend.cli.options import Connect
 
 _WATCH_SECONDS = 1.0
 _CLEAR = "\x1b[H\x1b[2J"
@@ -21,7 +21,7 @@ _HEADINGS = ("KEY", "STATE", "EXPIRES IN", "REFRESH IN", "FAILURES")
 @click.command
 @click.option("--watch", is_flag=True, help="Draw again every second, until interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="The answer of GET /v1/apps as it is.")
-@connection.options
+@options.where
 def status(connect: Connect, *, watch: bool, as_json: bool) -> None:
     """Show the state of every key, and what to do about those that fail."""
     if watch and as_json:

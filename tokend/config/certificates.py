@@ -7,8 +7,6 @@ import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from cryptography import x509
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
@@ -80,6 +78,8 @@ def _holding(what: str, read: Callable[[Path], object], path: Path) -> Path:
 
 def valid_until(path: Path) -> datetime:
     """The end of the first certificate there, which is the one that is shown to others."""
+    from cryptography import x509  # noqa: PLC0415, takes long, and not everybody has TLS
+
     return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
 
 
@@ -88,6 +88,8 @@ def lists_until(path: Path) -> datetime | None:
 
     Raises ``ValueError`` if there are none.
     """
+    from cryptography import x509  # noqa: PLC0415, see above
+
     lists = [x509.load_pem_x509_crl(found) for found in _CRL.findall(path.read_bytes())]
     if not lists:
         raise ValueError(f"{path}: no list")

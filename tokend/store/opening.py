@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
 from tokend.store.redis_url import is_redis
-from tokend.store.sqlite import open_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,8 +26,8 @@ async def open_store(
     url: str, clock: Clock, login: Login, mirror: Mirror, seals: Seals
 ) -> AsyncIterator[LocalStore | RedisStore]:
     """The store at ``memory:``, ``sqlite:///path`` or a ``RedisUrl``, which alone has a mirror."""
+    # What the others need is not imported: redis-py alone takes as long as half of the rest.
     if is_redis(url):
-        # Importing redis-py takes as long as half of the rest, and SQLite is the default.
         from tokend.store.redis import open_redis  # noqa: PLC0415
 
         async with open_redis(url, clock, login, mirror, seals) as store:
@@ -36,5 +35,7 @@ async def open_store(
     elif url == "memory:":
         yield LocalStore(MemoryTable(), clock, seals)
     else:
+        from tokend.store.sqlite import open_table  # noqa: PLC0415
+
         async with open_table(Path(urlsplit(url).path)) as table:
             yield LocalStore(table, clock, seals)
