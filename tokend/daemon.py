@@ -222,7 +222,11 @@ async def _listening(
         tls.most = room.handshakes
     app = make(
         screen=Screen(hosts=server.allowed_hosts, proxies=proxies),
-        polls=Polls(most=room.polls, most_per_client=min(server.polls_per_client, room.polls_each)),
+        polls=Polls(
+            most=room.polls,
+            most_per_client=min(server.polls_per_client, room.polls_each),
+            most_at_socket=min(server.polls_per_client, room.polls_at_socket),
+        ),
     )
     async with serving(
         app,

@@ -6,7 +6,8 @@
 * ``problems``   errors as RFC 9457 documents: one table
 * ``wire``       what goes over the wire: reading requests, writing answers
 * ``signature``  what a web page needs for WeChat's JS-SDK
-* ``polls``      those who wait for the next token
+* ``rendered``   a token as the JSON of an answer, written once for many
+* ``polls``      those who wait for the next token; ``turns``: in which order they are woken
 * ``listeners``  the sockets it is served on; ``door``: one connection, ``speaker``: its HTTP,
   ``warden``: all connections, ``room``: how many there may be
 """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tokend.clock import Clock
 
 # Whoever may open the Unix socket: its mode and group decide.
-_OPERATOR = Client(name="socket", key_sha256="", apps=None, can=frozenset(Permission))
+OPERATOR = Client(name="socket", key_sha256="", apps=None, can=frozenset(Permission))
 
 # Without configured clients tokend listens on loopback only, and serves whoever is there. What is
 # an operator's stays with the socket: a forced refresh harms everybody who holds the old token.
@@ -74,7 +74,7 @@ class Access:
 
     def _holder(self, request: web.Request, key: str) -> Client | None:
         if is_unix(request.transport):
-            return _OPERATOR
+            return OPERATOR
         if not self._clients:
             return _ANYONE
         return self.known(request, key) if key else self._certified(request)
@@ -92,7 +92,7 @@ class Access:
     def anybody(self, request: web.Request) -> Iterable[Client]:
         """Everybody whom *request* may come from, as long as nothing in it says more."""
         if is_unix(request.transport):
-            return [_OPERATOR]
+            return [OPERATOR]
         if not self._clients:
             return [_ANYONE]
         return [each for each in self._clients if may_come(each, request)]

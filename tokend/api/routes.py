@@ -12,6 +12,7 @@ from tokend.api import wire
 from tokend.api.access import require
 from tokend.api.audited import audited, deed_of
 from tokend.api.problems import problems
+from tokend.api.rendered import Rendered
 from tokend.api.signature import signed
 from tokend.audit.deed import UNNEEDED
 from tokend.errors import Forbidden, NotReady, UnknownKey
@@ -67,7 +68,12 @@ def make_app(
 ) -> web.Application:
     """The API over *keepers*, by their keys (``shop/access_token``); *shaped* are WeChat's own."""
     routes = Routes(
-        keepers, access, clock, follower=follower, configuration=configuration, polls=polls
+        keepers,
+        access,
+        clock,
+        follower=follower,
+        configuration=configuration,
+        polls=polls,
     )
     app = web.Application(
         middlewares=[audited(trail, clock), problems, screen.look],
@@ -105,6 +111,7 @@ class Routes:
         self._follower = follower
         self._configuration = configuration
         self._polls = polls
+        self._rendered = Rendered()
 
     async def token(self, request: web.Request) -> web.Response:
         """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
@@ -115,6 +122,8 @@ class Routes:
             answer = await keeper.ready(_COLD_PATIENCE)
         else:
             newer = await self._polls.newer(keeper, *poll, client)
+            if request.transport is None:
+                return web.Response(status=304)  # which nobody is there to hear
             self._readable(request)  # a reload may have taken that away
             if newer is None:
                 return web.Response(status=304, headers={"ETag": f'"{poll[0]}"'})
@@ -230,4 +239,5 @@ class Routes:
     def _render(self, request: web.Request, keeper: Keeper, answer: Answer) -> web.Response:
         if wire.wants_text(request):
             return web.Response(text=answer.token.value.reveal())
-        return web.json_response(wire.token_json(keeper.key, answer, self._clock.wall()))
+        body = self._rendered.json(keeper, answer, self._clock.wall())
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
