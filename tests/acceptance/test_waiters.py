@@ -58,16 +58,21 @@ def resident(tokend: Running) -> int:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("form", ["poll", "events"])
 @pytest.mark.parametrize("number", [300, *(pytest.param(n, marks=LONG) for n in (2000, 10_000))])
 async def test_all_who_wait_hear_of_the_next_token_and_others_are_served_meanwhile(
-    configured, folder: Path, number: int
+    configured, folder: Path, number: int, form: str
 ) -> None:
     async with serving(roomy(configured())) as (tokend, session):
         async with session.get(TOKEN) as response:
             after = (await response.json())["generation"]
         before = resident(tokend)
+        path, headers = {
+            "poll": (f"{TOKEN}?after={after}&wait=60", ()),
+            "events": (TOKEN, ("Accept: text/event-stream",)),
+        }[form]
         port = session._base_url.port  # noqa: SLF001, it has no other name
-        async with crowd(port, f"{TOKEN}?after={after}&wait=60", number, after) as waiting:
+        async with crowd(port, path, number, after, *headers) as waiting:
             grown = resident(tokend) - before
             began = time.monotonic()
             forcing = asyncio.create_task(force(folder))
@@ -82,7 +87,7 @@ async def test_all_who_wait_hear_of_the_next_token_and_others_are_served_meanwhi
     heard = sorted(at - began for at in met["heard"])
     p99, others = quantiles(heard, n=100)[98], quantiles(took, n=100)[98]
     print(  # noqa: T201
-        f"\n{number}: {grown / number / 1024:.1f} KiB each; heard within {p99:.2f} s (p99), "
+        f"\n{number} {form}: {grown / number / 1024:.1f} KiB each; heard within {p99:.2f} s (p99), "
         f"{heard[-1]:.2f} s (all); {len(took)} others meanwhile within {others * 1000:.0f} ms (p99)"
     )
     assert met["lost"] == 0

@@ -8,6 +8,7 @@
 * ``signature``  what a web page needs for WeChat's JS-SDK
 * ``rendered``   a token as the JSON of an answer, written once for many
 * ``polls``      those who wait for the next token; ``turns``: in which order they are woken
+* ``streams``    each token as it comes, as server-sent events; ``stream``: one reader
 * ``listeners``  the sockets it is served on; ``door``: one connection, ``speaker``: its HTTP,
   ``warden``: all connections, ``room``: how many there may be
 """

@@ -14,6 +14,7 @@ from tokend.api.audited import audited, deed_of
 from tokend.api.problems import problems
 from tokend.api.rendered import Rendered
 from tokend.api.signature import signed
+from tokend.api.streams import Streams
 from tokend.audit.deed import UNNEEDED
 from tokend.errors import Forbidden, NotReady, UnknownKey
 from tokend.model import Permission, State
@@ -67,6 +68,7 @@ def make_app(
     polls: Polls,
 ) -> web.Application:
     """The API over *keepers*, by their keys (``shop/access_token``); *shaped* are WeChat's own."""
+    rendered = Rendered()
     routes = Routes(
         keepers,
         access,
@@ -74,6 +76,8 @@ def make_app(
         follower=follower,
         configuration=configuration,
         polls=polls,
+        rendered=rendered,
+        streams=Streams(polls, rendered, trail, clock, awake=follower.awake),
     )
     app = web.Application(
         middlewares=[audited(trail, clock), problems, screen.look],
@@ -104,6 +108,8 @@ class Routes:
         follower: Follower,
         configuration: Configuration,
         polls: Polls,
+        rendered: Rendered,
+        streams: Streams,
     ) -> None:
         self._keepers = keepers
         self._access = access
@@ -111,12 +117,17 @@ class Routes:
         self._follower = follower
         self._configuration = configuration
         self._polls = polls
-        self._rendered = Rendered()
+        self._rendered = rendered
+        self._streams = streams
 
-    async def token(self, request: web.Request) -> web.Response:
-        """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
+    async def token(self, request: web.Request) -> web.StreamResponse:
+        """The current token; with ``after`` and ``wait``, the next one as soon as it is there; as
+        events, this and each next one.
+        """
         client, keeper = self._readable(request)
         await self._follower.awake()
+        if wire.wants_events(request):
+            return await self._events(request, client, keeper)
         poll = wire.after_and_wait(request)
         if poll is None:
             answer = await keeper.ready(_COLD_PATIENCE)
@@ -134,6 +145,14 @@ class Routes:
             deed_of(request).generation = answer.token.generation
         response.etag = wire.etag(answer)
         return response
+
+    async def _events(
+        self, request: web.Request, client: Client, keeper: Keeper
+    ) -> web.StreamResponse:
+        known = wire.last_event_id(request)
+        with self._polls.counted(client):
+            await keeper.ready(_COLD_PATIENCE)
+            return await self._streams.serve(request, known, lambda: self._readable(request)[1])
 
     def _readable(self, request: web.Request) -> tuple[Client, Keeper]:
         """Who asks, and what for. Raises ``Unauthorized``, ``Forbidden`` or ``UnknownKey``."""
