@@ -257,6 +257,23 @@ def test_over_http_1_0_the_stream_ends_with_the_connection(tell: Tell) -> None:
     tell(story)
 
 
+def test_after_a_standstill_nothing_is_told_before_a_look_at_the_store(tell: Tell) -> None:
+    """What is in memory may have been replaced twice meanwhile."""
+
+    async def story(there: Station) -> None:
+        async with there.reading() as reader:
+            there.house.looked.clear()
+            await there.rotate()
+            await asyncio.sleep(1)
+            before = len(reader.events)
+            there.house.looked.set()
+            await asyncio.sleep(1)
+
+            assert (before, len(reader.events)) == (1, 2)
+
+    tell(story)
+
+
 # Who is told
 
 
@@ -453,14 +470,16 @@ def test_who_takes_json_gets_json(tell: Tell, accept: str) -> None:
     tell(story)
 
 
-def test_a_head_is_answered_at_once(tell: Tell) -> None:
-    async def story(there: Station) -> None:
-        answer = await there.http.head(TOKEN, headers={"Accept": "text/event-stream"})
+def test_a_head_is_answered_and_opens_no_stream(folder: Path) -> None:
+    async def story() -> None:
+        async with station(folder, most_polls=1) as there:
+            answer = await there.http.head(TOKEN, headers={"Accept": "text/event-stream"})
+            async with there.reading() as reader:
+                assert reader.names == ["token"]
 
-        assert answer.status_code == 200
-        assert now() < 11
+            assert answer.status_code == 200
 
-    tell(story)
+    run(story())
 
 
 def test_a_stream_counts_as_a_poll_until_it_ends_or_its_reader_is_gone(

@@ -120,6 +120,8 @@ class House:
         self.owners = Owners(self.clock)
         self.trail = Trail(self.clock, AuditFile(""))
         self.table = Forgetful()
+        self.looked = asyncio.Event()
+        self.looked.set()
         self.tasks: set[asyncio.Task[object]] = set()
         self.config = _load(folder, f"[forward]\nenabled = true\n{apps}{clients}")
         self.fleet = Fleet(
@@ -175,7 +177,8 @@ class House:
             await self.clock.sleep(timedelta(seconds=1))
 
     async def awake(self) -> None:
-        """There are no other nodes."""
+        """There are no other nodes; a test may let it have stood still."""
+        await self.looked.wait()
 
     async def reload(self) -> None:
         """The file says what it said before, if it has no *mistakes*."""

@@ -70,6 +70,13 @@ class Telling:
         )
         await self.keeper.notice()
 
+    async def renumbered(self) -> None:
+        """Another node has stored the same token under a number of its own."""
+        kept = self.scene.table.kept
+        number = kept.generation + 1
+        self.scene.table.kept = replace(kept, generation=number, fence=number)
+        await self.keeper.notice()
+
     def _now(self) -> int:
         return int(self.scene.clock.wall().timestamp()) * MICROSECONDS
 
@@ -193,11 +200,14 @@ async def test_the_json_is_written_once_a_second_for_all(telling: Telling) -> No
 async def test_what_is_doubtful_or_told_by_another_clock_is_written_anew(telling: Telling) -> None:
     rendered, scene, keeper = Rendered(), telling.scene, telling.keeper
     before = rendered.json(keeper, keeper.current(), scene.clock.wall())
+    await telling.renumbered()
+    renumbered = rendered.json(keeper, keeper.current(), scene.clock.wall())
     scene.clock.jump_wall(timedelta(hours=1))
     jumped = rendered.json(keeper, keeper.current(), scene.clock.wall())
     scene.table.kept = replace(scene.table.kept, suspect=True)
     await keeper.notice()
     doubtful = rendered.json(keeper, keeper.current(), scene.clock.wall())
 
+    assert json.loads(renumbered)["generation"] == keeper.generation
     assert json.loads(jumped)["expires_at"] != json.loads(before)["expires_at"]
     assert [json.loads(each)["state"] for each in (before, doubtful)] == ["fresh", "suspect"]
