@@ -526,3 +526,21 @@ def test_each_token_that_is_told_is_a_read(tell: Tell) -> None:
         assert {(line["who"], line["key"]) for line in told} == {("shopper", "shop/access_token")}
 
     tell(story)
+
+
+def test_who_hung_up_while_he_polled_is_not_taken_for_a_stranger(tell: Tell) -> None:
+    """What he was known by went with his connection."""
+
+    async def story(there: Station) -> None:
+        ask = f"GET {TOKEN}?after={there.keeper.generation}&wait=60 HTTP/1.1\r\nHost: x\r\n\r\n"
+        async with connected(there.served.unix) as (_, writer):
+            writer.write(ask.encode())
+            await asyncio.sleep(1)
+        with capture_logs() as lines:
+            await there.rotate()
+            await asyncio.sleep(1)
+            there.house.trail.end()
+
+        assert not [line for line in lines if line.get("what") == "read"]
+
+    tell(story)
