@@ -218,7 +218,11 @@ async def _listening(
     room = make_room(wanted, files_each=2 if config.forward.enabled else 1)
     app = make(
         screen=Screen(hosts=server.allowed_hosts, proxies=proxies),
-        polls=Polls(most=room.polls, most_per_client=min(server.polls_per_client, room.polls_each)),
+        polls=Polls(
+            most=room.polls,
+            most_per_client=min(server.polls_per_client, room.polls_each),
+            most_at_socket=min(server.polls_per_client, room.polls_at_socket),
+        ),
     )
     async with serving(
         app,

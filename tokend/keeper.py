@@ -98,11 +98,6 @@ class Keeper:
                 self._waiters -= 1
         return self.current()
 
-    async def newer(self, after: int) -> Answer:
-        """A token of a generation greater than *after*, as soon as there is one."""
-        await self._kept.newer_than(after)
-        return self.current()
-
     @property
     def standing(self) -> Standing:
         """Of the current token: over when anything about it changes, or a refresh begins."""
@@ -125,6 +120,11 @@ class Keeper:
     def generation(self) -> int:
         """Of the token there is, usable or not; 0 if there is none."""
         return self._kept.token.generation if self._kept.token else 0
+
+    @property
+    def watchers(self) -> dict[Callable[[], None], None]:
+        """Called when there is another token, in the order in which they came; they never raise."""
+        return self._kept.watchers
 
     # What is planned
 

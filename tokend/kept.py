@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from tokend.model import Answer, State
 from tokend.standing import Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from tokend.clock import Clock
@@ -28,15 +28,19 @@ _SECOND = timedelta(seconds=1)
 
 
 class Kept:
-    """What readers are served from. Never goes back to the token of an older refresh."""
+    """What readers are served from. Never goes back to the token of an older refresh.
+
+    *watchers* are called when there is another token, in the order in which they came; they never
+    raise.
+    """
 
     def __init__(self, key: TokenKey, plan: Plan, clock: Clock) -> None:
         self.token: Token | None = None
         self._key = key
         self._plan = plan
         self._clock = clock
-        self._changed = asyncio.Event()
         self.standing = Standing()
+        self.watchers: dict[Callable[[], None], None] = {}
 
     # How good it is
 
@@ -76,11 +80,6 @@ class Kept:
             cause=error,
         )
 
-    async def newer_than(self, generation: int) -> None:
-        """Return once there is a token of a greater one."""
-        while self.token is None or self.token.generation <= generation:
-            await self._changed.wait()
-
     # What takes its place
 
     def publish(self, token: Token) -> None:
@@ -114,8 +113,8 @@ class Kept:
         self._hold(token)
         self._plan.kept(token, now, same=False)
         log.info("token_fetched" if asked else "token_adopted", **self._facts(token))
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for tell in tuple(self.watchers):
+            tell()
 
     def doubt(self, *, suspect: bool) -> None:
         """The store says so of this very token."""

@@ -96,7 +96,7 @@ class Api:
             trail=Trail(scene.clock, AuditFile("")),
             shaped=[],
             screen=Screen(hosts=["tokend.internal"], proxies=Proxies()),
-            polls=Polls(most=20, most_per_client=10),
+            polls=Polls(most=20, most_per_client=10, most_at_socket=10),
         )
         self.http: TestClient
 

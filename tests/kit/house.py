@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kit.clock import ManualClock, settle
 from kit.office import CORPID, SALES, SECRETS, STOCK, corp
-from kit.scene import DirectTransport
+from kit.scene import DirectTransport, Forgetful
 from tokend import config
 from tokend.api.access import Access
 from tokend.api.polls import Polls
@@ -32,7 +32,6 @@ from tokend.schedule import Schedule
 from tokend.simulator.account import Account
 from tokend.simulator.world import World
 from tokend.store.local import LocalStore
-from tokend.store.memory import MemoryTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +107,7 @@ class House:
         clock: ManualClock | LoopClock | None = None,
         proxies: Proxies = NO_PROXIES,
         relay: Relay | None = None,
+        most_polls: int = 100,
     ) -> None:
         self.clock = clock or ManualClock()
         accounts = [
@@ -119,7 +119,9 @@ class House:
         self.schedule = Schedule(self.clock)
         self.owners = Owners(self.clock)
         self.trail = Trail(self.clock, AuditFile(""))
-        self.table = MemoryTable()
+        self.table = Forgetful()
+        self.looked = asyncio.Event()
+        self.looked.set()
         self.tasks: set[asyncio.Task[object]] = set()
         self.config = _load(folder, f"[forward]\nenabled = true\n{apps}{clients}")
         self.fleet = Fleet(
@@ -150,7 +152,7 @@ class House:
             configuration=self,
             trail=self.trail,
             screen=Screen(proxies=proxies),
-            polls=Polls(most=100, most_per_client=100),
+            polls=Polls(most=most_polls, most_per_client=most_polls, most_at_socket=most_polls),
             shaped=shaped,
         )
         self.http: TestClient
@@ -175,7 +177,8 @@ class House:
             await self.clock.sleep(timedelta(seconds=1))
 
     async def awake(self) -> None:
-        """There are no other nodes."""
+        """There are no other nodes; a test may let it have stood still."""
+        await self.looked.wait()
 
     async def reload(self) -> None:
         """The file says what it said before, if it has no *mistakes*."""

@@ -162,14 +162,15 @@ async def test_the_wall_clock_may_jump_without_a_token_dying_or_living_longer(
     assert scene.calls() == 1
 
 
-async def test_a_long_poll_ends_with_the_next_generation(scene: Scene) -> None:
+async def test_who_watches_is_told_of_each_new_token_and_of_nothing_else(scene: Scene) -> None:
     keeper, schedule = await started(scene)
-    known = keeper.current().token.generation
-    poll = asyncio.create_task(keeper.newer(known))
+    told = [keeper.generation]
+    keeper.watchers[lambda: told.append(keeper.generation)] = None
 
-    await live(scene, schedule, 6930, 10)
+    await live(scene, schedule, 14_000, 10)
 
-    assert (await poll).token.generation > known
+    assert len(told) == 3
+    assert told == sorted(set(told))
 
 
 async def test_a_refresh_that_is_running_is_not_started_again(scene: Scene) -> None:

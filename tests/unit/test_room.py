@@ -14,8 +14,10 @@ def test_who_waits_for_the_next_token_leaves_room_for_others() -> None:
     room = Room(tcp=4096, per_address=1024)
 
     assert room.polls < room.tcp
-    assert room.polls_each < min(room.unix, room.per_address)
+    assert room.polls_each < room.per_address
+    assert room.polls_at_socket < room.unix
     assert Room(tcp=1, per_address=1).polls_each == 1
+    assert Room(tcp=1, per_address=1).polls_at_socket == 1
 
 
 ROOM = (

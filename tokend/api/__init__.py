@@ -6,7 +6,10 @@
 * ``problems``   errors as RFC 9457 documents: one table
 * ``wire``       what goes over the wire: reading requests, writing answers
 * ``signature``  what a web page needs for WeChat's JS-SDK
-* ``polls``      those who wait for the next token
+* ``repeats``    the same question on the same connection: answered as before
+* ``rendered``   a token as the JSON of an answer, written once for many
+* ``polls``      those who wait for the next token; ``turns``: in which order they are woken
+* ``streams``    each token as it comes, as server-sent events; ``stream``: one reader
 * ``listeners``  the sockets it is served on; ``door``: one connection, ``handshakes``: its TLS,
   ``speaker``: its HTTP, ``warden``: all connections, ``room``: how many there may be
 """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 # Whoever may open the Unix socket: its mode and group decide.
-_OPERATOR = Client(name="socket", key_sha256="", apps=None, can=frozenset(Permission))
+OPERATOR = Client(name="socket", key_sha256="", apps=None, can=frozenset(Permission))
 
 # Without configured clients tokend listens on loopback only, and serves whoever is there. What is
 # an operator's stays with the socket: a forced refresh harms everybody who holds the old token.
@@ -82,7 +82,7 @@ class Access:
 
     def _holder(self, request: web.Request, key: str) -> Client | None:
         if is_unix(request.transport):
-            return _OPERATOR
+            return OPERATOR
         if not self._clients:
             return _ANYONE
         return self.known(request, key) if key else self._certified(request)
@@ -104,7 +104,7 @@ class Access:
     def anybody(self, request: web.Request) -> Iterable[Client]:
         """Everybody whom *request* may come from, as long as nothing in it says more."""
         if is_unix(request.transport):
-            return [_OPERATOR]
+            return [OPERATOR]
         if not self._clients:
             return [_ANYONE]
         return [each for each in self._clients if may_come(each, request)]
@@ -119,12 +119,14 @@ class Access:
 
 
 @contextmanager
-def throughout(ask: Callable[[], _T]) -> Iterator[_T]:
-    """What *ask* finds that somebody may have. It is asked again at the end, and may raise then,
-    too: what is waited for inside may take so long that a reload has taken that away.
+def throughout(request: web.Request, ask: Callable[[], _T]) -> Iterator[_T]:
+    """What *ask* finds that *request* may have. It is asked again at the end, and may raise then,
+    too: what is waited for inside may take so long that a reload has taken that away. Not of one
+    who has gone: nothing tells any more who that was, and nobody will get the answer.
     """
     yield ask()
-    ask()
+    if request.transport is not None:
+        ask()
 
 
 def require(client: Client, permission: Permission, app: str) -> None:

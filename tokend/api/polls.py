@@ -1,4 +1,4 @@
-"""Long polls: as many as there is room for, woken a few at a time, ended when tokend ends."""
+"""Those who wait for the next token: as many as there is room for, woken a few at a time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
-from random import random
+from functools import partial
 from typing import TYPE_CHECKING
 
+from tokend.api.access import OPERATOR
+from tokend.api.turns import Turns
 from tokend.errors import Crowded, TooManyPolls
 
 if TYPE_CHECKING:
@@ -21,68 +23,71 @@ if TYPE_CHECKING:
 
 _RETRY_AFTER = timedelta(seconds=5)
 
-# All that wait for a key wake at once. Up to a few hundred are answered before anybody notices;
-# of more, each waits so long at most for each that waits: as long as all their answers take.
-_CROWD = 200
-_SPREAD_SECONDS = 0.0005
-
 
 class Polls:
-    """At most *most*, of which *most_per_client* are one client's."""
+    """At most *most*, of which *most_per_client* are one client's, and *most_at_socket* those of
+    the Unix socket.
 
-    def __init__(
-        self, *, most: int, most_per_client: int, draw: Callable[[], float] = random
-    ) -> None:
+    *is_ending* once tokend stops: nobody waits any more.
+    """
+
+    def __init__(self, *, most: int, most_per_client: int, most_at_socket: int) -> None:
+        self.is_ending = False
         self._most = most
         self._most_per_client = most_per_client
-        self._draw = draw
-        self._limits: set[asyncio.Timeout] = set()
+        self._most_at_socket = most_at_socket
         self._of: Counter[str] = Counter()
-        self._is_stopping = False
+        self._wakes: dict[Callable[[], None], None] = {}
+        self._turns = Turns()
 
     async def newer(
         self, keeper: Keeper, after: int, patience: timedelta, client: Client
     ) -> Answer | None:
-        """None if nothing newer comes in time, or tokend stops meanwhile.
+        """The token of a generation greater than *after*; None if none comes in time, or tokend
+        stops meanwhile.
 
-        Raises ``Crowded`` or ``TooManyPolls``.
+        Raises ``Crowded`` or ``TooManyPolls``, and ``NotReady`` if it has come and gone.
         """
-        seconds = 0 if self._is_stopping else patience.total_seconds()
-        limit = asyncio.timeout(seconds)
-        with self._counted(limit, client.name):
-            try:
-                async with limit:
-                    answer = await keeper.newer(after)
-                    await self._take_turns()
-                    return answer
-            except TimeoutError:
-                return None
-
-    async def end(self, _: web.Application) -> None:
-        """Answer all that wait."""
-        self._is_stopping = True
-        now = asyncio.get_running_loop().time()
-        for limit in self._limits:
-            if not limit.expired():
-                limit.reschedule(now)
+        if keeper.generation <= after:
+            with self.counted(client):
+                await self.news(keeper, after, patience)
+        return keeper.current() if keeper.generation > after else None
 
     @contextmanager
-    def _counted(self, limit: asyncio.Timeout, client: str) -> Iterator[None]:
-        if len(self._limits) >= self._most:
+    def counted(self, client: Client) -> Iterator[None]:
+        """Among those who wait, until left. Raises ``Crowded`` or ``TooManyPolls``."""
+        most = self._most_at_socket if client is OPERATOR else self._most_per_client
+        if self._of.total() >= self._most:
             raise Crowded("as many long polls wait as there is room for", retry_after=_RETRY_AFTER)
-        if self._of[client] >= self._most_per_client:
+        if self._of[client.name] >= most:
             raise TooManyPolls(
-                f"{client}: {self._most_per_client} long polls wait already",
-                retry_after=_RETRY_AFTER,
+                f"{client.name}: {most} long polls wait already", retry_after=_RETRY_AFTER
             )
-        self._limits.add(limit)
-        self._of[client] += 1
+        self._of[client.name] += 1
         try:
             yield
         finally:
-            self._limits.discard(limit)
-            self._of[client] -= 1
+            self._of[client.name] -= 1
 
-    async def _take_turns(self) -> None:
-        if len(self._limits) > _CROWD:
-            await asyncio.sleep(self._draw() * len(self._limits) * _SPREAD_SECONDS)
+    async def news(self, keeper: Keeper, after: int, patience: timedelta) -> None:
+        """Return when there is a token newer than *after*, after *patience*, or when tokend stops:
+        in each case in turn with all others.
+        """
+        if self.is_ending or keeper.generation > after:
+            return
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        wake = partial(self._turns.add, turn)
+        timer = loop.call_later(patience.total_seconds(), wake)
+        self._wakes[wake] = keeper.watchers[wake] = None
+        try:
+            await turn
+        finally:
+            timer.cancel()
+            del self._wakes[wake], keeper.watchers[wake]
+
+    async def end(self, _: web.Application) -> None:
+        """Answer all who wait."""
+        self.is_ending = True
+        for wake in self._wakes:
+            wake()

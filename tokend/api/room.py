@@ -34,8 +34,12 @@ class Room:
 
     @property
     def polls_each(self) -> int:
-        """How many one client may have: so that it leaves room at its address and at the socket."""
-        return min(self.unix, self.per_address) * 3 // 4 or 1
+        """How many one client may have: so that it leaves room at its address."""
+        return self.per_address * 3 // 4 or 1
+
+    @property
+    def polls_at_socket(self) -> int:
+        return self.unix * 3 // 4 or 1
 
 
 def make_room(wanted: Room, *, files_each: int) -> Room:

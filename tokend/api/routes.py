@@ -13,14 +13,16 @@ from tokend.api import wire
 from tokend.api.access import require, throughout
 from tokend.api.audited import audited, deed_of
 from tokend.api.problems import problems
+from tokend.api.rendered import Rendered
 from tokend.api.repeats import REPEAT, Repeat
 from tokend.api.signature import signed
+from tokend.api.streams import Streams
 from tokend.audit.deed import UNNEEDED
 from tokend.errors import Forbidden, NotReady, UnknownKey
 from tokend.model import Permission, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tokend.api.access import Access
     from tokend.api.polls import Polls
@@ -71,8 +73,16 @@ def make_app(
     polls: Polls,
 ) -> web.Application:
     """The API over *keepers*, by their keys (``shop/access_token``); *shaped* are WeChat's own."""
+    rendered = Rendered()
     routes = Routes(
-        keepers, access, clock, follower=follower, configuration=configuration, polls=polls
+        keepers,
+        access,
+        clock,
+        follower=follower,
+        configuration=configuration,
+        polls=polls,
+        rendered=rendered,
+        streams=Streams(polls, rendered, trail, clock, awake=follower.awake),
     )
     app = web.Application(
         middlewares=[audited(trail, clock), problems, screen.look],
@@ -103,6 +113,8 @@ class Routes:
         follower: Follower,
         configuration: Configuration,
         polls: Polls,
+        rendered: Rendered,
+        streams: Streams,
     ) -> None:
         self._keepers = keepers
         self._access = access
@@ -110,10 +122,17 @@ class Routes:
         self._follower = follower
         self._configuration = configuration
         self._polls = polls
+        self._rendered = rendered
+        self._streams = streams
 
-    async def token(self, request: web.Request) -> web.Response:
-        """The current token; with ``after`` and ``wait``, the next one as soon as it is there."""
-        with throughout(partial(self._allowed, request, Permission.READ)) as (client, keeper):
+    async def token(self, request: web.Request) -> web.StreamResponse:
+        """The current token; with ``after`` and ``wait``, the next one as soon as it is there; as
+        events, this and each next one.
+        """
+        allowed = partial(self._allowed, request, Permission.READ)
+        if wire.wants_events(request):
+            return await self._events(request, allowed)
+        with throughout(request, allowed) as (client, keeper):
             await self._follower.awake()
             poll = wire.after_and_wait(request)
             if poll is None:
@@ -123,7 +142,7 @@ class Routes:
             else:
                 return web.Response(status=304, headers={"ETag": f'"{poll[0]}"'})
         response = web.Response(status=304)
-        if not wire.is_known(request, answer):
+        if request.transport is not None and not wire.is_known(request, answer):
             response = self._render(request, keeper, answer)
             deed_of(request).generation = answer.token.generation
             if poll is None:
@@ -136,11 +155,22 @@ class Routes:
         response.etag = wire.etag(answer)
         return response
 
+    async def _events(
+        self, request: web.Request, allowed: Callable[[], tuple[Client, Keeper]]
+    ) -> web.StreamResponse:
+        client, keeper = allowed()
+        await self._follower.awake()
+        known = wire.last_event_id(request)
+        with self._polls.counted(client):
+            await keeper.ready(_COLD_PATIENCE)
+            return await self._streams.serve(request, known, lambda: allowed()[1])
+
     async def jsapi_signature(self, request: web.Request) -> web.Response:
         """What a page needs for the JS-SDK; *kind* names another ticket than the usual one."""
         self._access.client(request)  # nobody waits for a stranger's body
         url, kind = await wire.page(request)
-        with throughout(partial(self._allowed, request, Permission.SIGN, kind)) as (_, keeper):
+        allowed = partial(self._allowed, request, Permission.SIGN, kind)
+        with throughout(request, allowed) as (_, keeper):
             await self._follower.awake()
             answer = await keeper.ready(_COLD_PATIENCE)
         deed_of(request).generation = answer.token.generation
@@ -159,7 +189,7 @@ class Routes:
         rejected = await wire.rejected(request)
         permission = Permission.FORCE if rejected is None else Permission.REFRESH
         deed = deed_of(request)
-        with throughout(partial(self._allowed, request, permission)) as (_, keeper):
+        with throughout(request, partial(self._allowed, request, permission)) as (_, keeper):
             await self._follower.awake()
             deed.before = keeper.generation
             replaced = await _refreshed(keeper, rejected, by=deed.who)
@@ -228,7 +258,8 @@ class Routes:
     def _render(self, request: web.Request, keeper: Keeper, answer: Answer) -> web.Response:
         if wire.wants_text(request):
             return web.Response(text=answer.token.value.reveal())
-        return web.json_response(wire.token_json(keeper.key, answer, self._clock.wall()))
+        body = self._rendered.json(keeper, answer, self._clock.wall())
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 async def _refreshed(keeper: Keeper, rejected: Secret | int | None, *, by: str) -> Replaced:

@@ -47,6 +47,13 @@ def after_and_wait(request: web.Request) -> tuple[int, timedelta] | None:
     return after, timedelta(seconds=wait)
 
 
+def last_event_id(request: web.Request) -> int:
+    """The generation that a reader of events knows; 0 for none."""
+    if request.query:
+        raise BadRequest("events come without parameters; Last-Event-ID says which was the last")
+    return _whole_number("Last-Event-ID", request.headers.get("Last-Event-ID", "0"))
+
+
 def _whole_number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _GENERATION_DIGITS):
         raise BadRequest(f"{name}: must be a whole number")
@@ -105,11 +112,21 @@ async def _object(request: web.Request) -> dict[str, Any]:
 
 
 def wants_text(request: web.Request) -> bool:
-    """Tell if the bare value is asked for. Some SDKs list text/plain behind JSON in any request."""
+    """Tell if the bare value is asked for."""
+    return _wants(request, "text/plain")
+
+
+def wants_events(request: web.Request) -> bool:
+    """Tell if each token is asked for as it comes. A HEAD would wait for the end of that."""
+    return request.method == "GET" and _wants(request, "text/event-stream")
+
+
+def _wants(request: web.Request, form: str) -> bool:
+    """Tell if *form* is to be preferred. Some SDKs list others behind JSON in any request."""
     media = {
         part.partition(";")[0].strip() for part in request.headers.get("Accept", "").split(",")
     }
-    return "text/plain" in media and "application/json" not in media
+    return form in media and "application/json" not in media
 
 
 def etag(answer: Answer) -> str:

@@ -241,7 +241,7 @@ class Facade:
     async def _ticket(self, request: web.Request, kind: str) -> web.Response:
         given = Secret(_required(_query(request), "access_token", errcodes.TOKEN_MISSING))
         await self._follower.awake()
-        with throughout(partial(self._tickets, request, given, kind)) as tickets:
+        with throughout(request, partial(self._tickets, request, given, kind)) as tickets:
             answer = await tickets.ready(_PATIENCE)
         deed_of(request).generation = answer.token.generation
         return _answer({"errcode": 0, "errmsg": "ok"}, "ticket", answer.token.value, answer)
