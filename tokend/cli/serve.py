@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import structlog
 from tokend import config, daemon, logs, process, uncaught
 from tokend.cli.failure import Failure
 from tokend.clock import SystemClock
+from tokend.config.mistakes import first
 from tokend.errors import ConfigError, InstallationError, ListenError, StoreError
 from tokend.systemd import Systemd
 
@@ -35,14 +35,14 @@ def serve(path: Path) -> None:
     still_open = process.close_to_others()
     systemd = _systemd()
     try:
-        settings = _read(path)
+        reader = config.Reader(path, environ=os.environ)
+        settings = _read(reader)
         logs.configure(settings.log.level)
-        for warning in settings.warnings:
+        for warning in first(settings.warnings):
             log.warning("configuration_doubtful", found=warning)
         for trouble in still_open:
             log.warning("open_to_others", trouble=trouble)
-        read = partial(config.load, path, environ=os.environ)
-        run(daemon.serve(settings, SystemClock(), read=read, systemd=systemd))
+        run(daemon.serve(settings, SystemClock(), read=reader.read, systemd=systemd))
     except Failure as failure:
         systemd.status(str(failure))
         raise
@@ -70,15 +70,15 @@ def _number(things: Mapping[str, object], name: str) -> str:
 
 def load(path: Path) -> config.Config:
     """The configuration, its warnings told."""
-    settings = _read(path)
+    settings = _read(config.Reader(path, environ=os.environ))
     for warning in settings.warnings:
         click.echo(f"tokend: warning: {warning}", err=True)
     return settings
 
 
-def _read(path: Path) -> config.Config:
+def _read(reader: config.Reader) -> config.Config:
     try:
-        return config.load(path, environ=os.environ)
+        return reader.read()
     except ConfigError as error:
         raise Failure(str(error), code=os.EX_CONFIG) from None
 
