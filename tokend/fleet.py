@@ -16,7 +16,7 @@ from tokend.wechat import recipes
 from tokend.wechat.replies import read_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tokend.clock import Clock
     from tokend.config import AppConfig, KeyConfig
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 
 class Fleet:
-    """*keepers* by key (``shop/access_token``), and *records* by the key's name in the store.
+    """*keepers* by key (``shop/access_token``), *names* are theirs, in order, and *records* are
+    by the key's name in the store.
 
     *on_plan* hears of every keeper that may have another token, or another plan.
     """
@@ -44,6 +45,7 @@ class Fleet:
         clock: Clock,
     ) -> None:
         self.keepers: dict[str, Keeper] = {}
+        self.names: Sequence[str] = ()
         self.records: dict[str, Keeper] = {}
         self._configured: dict[str, AppConfig] = {}
         self._apps: dict[str, App] = {}
@@ -73,6 +75,8 @@ class Fleet:
                 self._add(config)
             elif old[name] != config:
                 self.keepers[name].reconfigure(self._refresher(config), config.pace)
+        if old.keys() != new.keys():
+            self.names = sorted(self.keepers)
         self._apps = {config.app.appid: config.app for config in apps.values()}
 
     def app(self, appid: str) -> App | None:
