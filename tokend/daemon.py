@@ -182,6 +182,7 @@ async def serve(
             fleet.keepers,
             access,
             clock,
+            names=lambda: fleet.names,
             follower=follower,
             configuration=reload,
             trail=trail,

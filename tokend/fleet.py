@@ -16,7 +16,7 @@ from tokend.wechat import recipes
 from tokend.wechat.replies import read_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tokend.clock import Clock
     from tokend.config import AppConfig, KeyConfig
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 
 class Fleet:
-    """*keepers* by key (``shop/access_token``), and *records* by the key's name in the store.
+    """*keepers* by key (``shop/access_token``), *names* are theirs, in order, and *records* are
+    by the key's name in the store.
 
     *on_plan* hears of every keeper that may have another token, or another plan.
     """
@@ -44,8 +45,9 @@ class Fleet:
         clock: Clock,
     ) -> None:
         self.keepers: dict[str, Keeper] = {}
+        self.names: Sequence[str] = ()
         self.records: dict[str, Keeper] = {}
-        self._configs: dict[str, KeyConfig] = {}
+        self._configured: dict[str, AppConfig] = {}
         self._apps: dict[str, App] = {}
         self._breaker = Breaker("tokend", process_limits(0), clock)
         self._store = store
@@ -56,21 +58,25 @@ class Fleet:
         self._clock = clock
 
     def apply(self, apps: Mapping[str, AppConfig]) -> None:
-        """Keep these apps and no others. What has not changed does not notice.
+        """Keep these apps and no others. What has not changed does not notice, and what is the same
+        object as before is not looked at.
 
         A refresh under way ends as it began; the next one goes by the new configuration.
         """
-        wanted = {str(config.key): config for app in apps.values() for config in app.keys}
-        self._breaker.limit(process_limits(len(wanted)))
-        for name, before in tuple(self._configs.items()):
-            if name not in wanted or wanted[name].key != before.key:
+        before, self._configured = self._configured, dict(apps)
+        old = _by_key(each for name, each in before.items() if apps.get(name) is not each)
+        new = _by_key(each for name, each in apps.items() if before.get(name) is not each)
+        for name, config in old.items():
+            if name not in new or new[name].key != config.key:
                 self._remove(name)
-        for name, config in wanted.items():
-            if name not in self._configs:
+        self._breaker.limit(process_limits(sum(len(each.keys) for each in apps.values())))
+        for name, config in new.items():
+            if name not in self.keepers:
                 self._add(config)
-            elif self._configs[name] != config:
+            elif old[name] != config:
                 self.keepers[name].reconfigure(self._refresher(config), config.pace)
-        self._configs = wanted
+        if old.keys() != new.keys():
+            self.names = sorted(self.keepers)
         self._apps = {config.app.appid: config.app for config in apps.values()}
 
     def app(self, appid: str) -> App | None:
@@ -91,7 +97,6 @@ class Fleet:
         self._on_plan(keeper)
 
     def _remove(self, name: str) -> None:
-        del self._configs[name]
         keeper = self.keepers.pop(name)
         keeper.retire()
         if self.records[keeper.key.record] is keeper:
@@ -120,6 +125,10 @@ class Fleet:
         )
         issue = tickets.issue
         return Source(current=issue, new=issue, prepare=tickets.prepare)
+
+
+def _by_key(apps: Iterable[AppConfig]) -> dict[str, KeyConfig]:
+    return {str(config.key): config for app in apps for config in app.keys}
 
 
 def token_source(recipe: recipes.Recipe, app: App, transport: Transport) -> Source:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tokend.config.mistakes import first
 from tokend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,12 +83,12 @@ class Reload:
             config = await asyncio.to_thread(self._read)
             self._refuse_fixed(config)
         except ConfigError as error:
-            self.mistakes = error.mistakes
-            log.warning("reload_refused", mistakes=error.mistakes)
-            raise
+            self.mistakes = tuple(first(error.mistakes))
+            log.warning("reload_refused", mistakes=self.mistakes)
+            raise ConfigError(self.mistakes) from None
         self._apply(config)
         self.active, self.mistakes = config, ()
-        for warning in config.warnings:
+        for warning in first(config.warnings):
             log.warning("configuration_doubtful", found=warning)
         log.info("reloaded", apps=len(config.apps), clients=len(config.clients))
 

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.house import House
 from kit.process import SERVING, TOKEND, one_shot, serving
 
 if TYPE_CHECKING:
@@ -115,6 +116,30 @@ async def test_status_shows_every_key_in_a_table(env: dict[str, str]) -> None:
     assert code == 0
     assert heading.split("  ")[0] == "KEY"
     assert re.fullmatch(r"shop/access_token  fresh  1h 59m      1h 55m      0", row)
+
+
+async def test_status_follows_the_pages_and_shows_the_states_asked_for(
+    aiohttp_server, tmp_path: Path
+) -> None:
+    tables = (f'[apps.a{n:04}]\nappid = "wx{n:016x}"\nsecret_file = "one"\n' for n in range(1100))
+    (tmp_path / "one").touch(mode=0o600)
+    (tmp_path / "one").write_text("0" * 32)
+    house = House(tmp_path, clients="", apps="".join(tables))
+    house.fleet.apply(house.config.apps)
+    server = await aiohttp_server(house.app)
+    url = str(server.make_url(""))
+
+    _, everything, _ = await one_shot("status", "--url", url)
+    _, fresh, _ = await one_shot("status", "--url", url, "--state", "fresh,expired")
+    _, documents, _ = await one_shot("status", "--url", url, "--state", "missing", "--json")
+    code, _, err = await one_shot("status", "--url", url, "--state", "bad")
+
+    heading, *rows = everything.splitlines()
+    assert [row.split()[0] for row in rows] == [f"a{n:04}/access_token" for n in range(1100)]
+    assert fresh.splitlines() == ["KEY  STATE  EXPIRES IN  REFRESH IN  FAILURES"]
+    assert [len(json.loads(each)["keys"]) for each in documents.splitlines()] == [500, 500, 100]
+    assert heading.split("  ")[0] == "KEY"
+    assert (code, "state: must be one or more of" in err) == (64, True)
 
 
 async def test_status_as_json_is_the_answer_of_the_api(env: dict[str, str]) -> None:

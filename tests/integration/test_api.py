@@ -91,6 +91,7 @@ class Api:
             {str(KEY): self.keeper},
             self.access,
             scene.clock,
+            names=lambda: [str(KEY)],
             follower=Still(),
             configuration=self.file,
             trail=Trail(scene.clock, AuditFile("")),
@@ -586,6 +587,7 @@ async def test_the_status_shows_every_key_and_no_value(api: Api) -> None:
                 "record_trouble": None,
             }
         ],
+        "next": None,
         "configuration_mistakes": [],
         "store_trouble": None,
     }
@@ -609,7 +611,7 @@ async def test_the_status_says_what_to_do_about_a_failure(make: Make) -> None:
 async def test_a_client_sees_the_status_of_its_apps_only(api: Api) -> None:
     answer = await (await api.call("GET", "/v1/apps", key=BLOG_KEY)).json()
 
-    assert answer == {"keys": [], "configuration_mistakes": [], "store_trouble": None}
+    assert answer == {"keys": [], "next": None, "configuration_mistakes": [], "store_trouble": None}
 
 
 async def test_ready_means_that_every_key_can_be_served(make: Make) -> None:
@@ -620,9 +622,13 @@ async def test_ready_means_that_every_key_can_be_served(make: Make) -> None:
     after = await api.http.get("/readyz")
 
     assert before.status == 503
-    assert await before.json() == {"ready": False, "not_ready": {"shop/access_token": "missing"}}
+    assert await before.json() == {
+        "ready": False,
+        "not_ready": {"shop/access_token": "missing"},
+        "not_ready_keys": 1,
+    }
     assert after.status == 200
-    assert await after.json() == {"ready": True, "not_ready": {}}
+    assert await after.json() == {"ready": True, "not_ready": {}, "not_ready_keys": 0}
 
 
 async def test_alive_means_that_the_process_answers(make: Make) -> None:

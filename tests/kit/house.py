@@ -148,6 +148,7 @@ class House:
             self.fleet.keepers,
             access,
             self.clock,
+            names=lambda: self.fleet.names,
             follower=self,
             configuration=self,
             trail=self.trail,

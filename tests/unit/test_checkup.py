@@ -10,14 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.house import House
 from kit.tls import Authority
 
+from tokend.checkup import accounts, files, listeners, store
 from tokend.checkup import clock as clocks
-from tokend.checkup import files, listeners, store
 from tokend.checkup.reach import Visit
 from tokend.config import load
 from tokend.errors import UpstreamUnreachable
-from tokend.findings import Finding, Verdict
+from tokend.findings import Finding, Verdict, shortened
+from tokend.model import Platform
 from tokend.store.sqlite import open_table
 
 if TYPE_CHECKING:
@@ -424,3 +426,28 @@ def test_the_key_of_the_certificate_is_a_secret(path: Path, folder: Path) -> Non
 
     assert found.verdict is Verdict.WARNING
     assert found.text.endswith("readable by its group")
+
+
+# Of very much
+
+
+async def test_wechat_is_asked_for_the_first_hundred_accounts(folder: Path) -> None:
+    (folder / "one").touch(mode=0o600)
+    (folder / "one").write_text("0" * 32)
+    tables = (f'[apps.a{n}]\nappid = "wx{n:016x}"\nsecret_file = "one"\n' for n in range(150))
+    house = House(folder, clients="", apps="".join(tables))
+
+    *asked, others = await accounts.examine(house.config, dict.fromkeys(Platform, house.wechat))
+
+    assert len(asked) == 100
+    assert others.text.startswith("50 more accounts were not asked")
+
+
+def test_of_findings_of_a_sort_the_first_are_told_and_how_many_more_there_are() -> None:
+    good = [Finding(Verdict.OK, "files", f"{n}") for n in range(21)]
+    bad = [Finding(Verdict.BAD, "files", "x")]
+
+    told = list(shortened([*good, *bad]))
+
+    more = Finding(Verdict.OK, "files", "and 1 more, which --json tells")
+    assert told == [*good[:20], *bad, more]

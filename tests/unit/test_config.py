@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from kit.tls import make_certificates
 
 from tokend.config import load
-from tokend.config.settings import NAMED, SECTIONS
+from tokend.config.named import NAMED
+from tokend.config.settings import SECTIONS
 from tokend.config.values import Address
 from tokend.errors import ConfigError
 from tokend.model import Permission, Secret
@@ -800,6 +801,8 @@ def test_the_shipped_file_names_every_setting_with_its_default() -> None:
         re.sub(r"^# (\[clients|\[apps|\w+ = )", r"\1", text, flags=re.MULTILINE)
     )
 
+    assert shown["include"] == ""
+    assert shown.keys() == {"include", *SECTIONS, "apps"}
     for name, model in SECTIONS.items():
         assert shown[name].keys() == model.model_fields.keys()
         assert model.model_validate(shown[name]) == model()
@@ -846,7 +849,7 @@ def test_the_lines_of_the_seal_key_file_are_keys_in_their_order(folder: Path) ->
 
     assert len(config.store_seals.ids) == 3
     assert config.store_seals.ids[1] == "plain"
-    assert config.secret_files["store.seal_key_file"] == folder / "seal.key"
+    assert config.secret_files["store.seal_key_file"] == str(folder / "seal.key")
     assert config.warnings == ()
 
 

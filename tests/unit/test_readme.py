@@ -27,6 +27,7 @@ SECRETS = ("shop.secret", "blog.secret", "robot.secret", "redis.password")
 
 @pytest.mark.parametrize("example", re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
 def test_its_configurations_load(tmp_path: Path, example: str) -> None:
+    (tmp_path / "apps.d").mkdir()
     for name in SECRETS:
         (tmp_path / name).touch(mode=0o600)
         (tmp_path / name).write_text("0123456789abcdef0123456789abcdef")

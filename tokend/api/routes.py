@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from tokend.api import wire
+from tokend.api import listing, wire
 from tokend.api.access import require, throughout
 from tokend.api.audited import audited, deed_of
 from tokend.api.problems import problems
@@ -40,6 +41,10 @@ _REFRESH_PATIENCE = timedelta(seconds=20)
 # What is answered with a token.
 _SHOWING = {Permission.READ, Permission.REFRESH, Permission.FORCE}
 
+# How many keys are looked at before others get their turn, and how many are named to anybody.
+_KEYS_AT_ONCE = 500
+_MOST_NAMED = 20
+
 _SERVED = {State.FRESH, State.STALE, State.SUSPECT}
 
 
@@ -65,6 +70,7 @@ def make_app(
     access: Access,
     clock: Clock,
     *,
+    names: Callable[[], Sequence[str]],
     follower: Follower,
     configuration: Configuration,
     trail: Trail,
@@ -72,12 +78,15 @@ def make_app(
     screen: Screen,
     polls: Polls,
 ) -> web.Application:
-    """The API over *keepers*, by their keys (``shop/access_token``); *shaped* are WeChat's own."""
+    """The API over *keepers*, by their keys (``shop/access_token``), whose *names* are in order;
+    *shaped* are WeChat's own.
+    """
     rendered = Rendered()
     routes = Routes(
         keepers,
         access,
         clock,
+        names=names,
         follower=follower,
         configuration=configuration,
         polls=polls,
@@ -110,6 +119,7 @@ class Routes:
         access: Access,
         clock: Clock,
         *,
+        names: Callable[[], Sequence[str]],
         follower: Follower,
         configuration: Configuration,
         polls: Polls,
@@ -117,6 +127,7 @@ class Routes:
         streams: Streams,
     ) -> None:
         self._keepers = keepers
+        self._names = names
         self._access = access
         self._clock = clock
         self._follower = follower
@@ -199,19 +210,17 @@ class Routes:
         return web.json_response({**body, "refreshed": replaced.refreshed})
 
     async def status(self, request: web.Request) -> web.Response:
-        """Every key that this client may see, without values."""
+        """The keys that this client may see, without values, a page at a time."""
         client = self._access.client(request)
         if Permission.STATUS not in client.can:
             raise Forbidden(f"{client.name} may not see the status")
+        names = listing.of_client(self._names(), client)
+        statuses, following = listing.page(names, self._keepers, listing.Wanted.of(request))
         now = self._clock.wall()
-        keys = [
-            wire.status_json(keeper.status(), now)
-            for keeper in self._keepers.values()
-            if client.may(Permission.STATUS, keeper.key.app)
-        ]
         return web.json_response(
             {
-                "keys": keys,
+                "keys": [wire.status_json(status, now) for status in statuses],
+                "next": following,
                 "configuration_mistakes": list(self._configuration.mistakes),
                 "store_trouble": self._follower.trouble,
             }
@@ -230,12 +239,22 @@ class Routes:
         return web.json_response({"status": "ok"})
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Every key has a token that can be used now, wherever it comes from."""
-        states = {name: keeper.status().state for name, keeper in self._keepers.items()}
-        missing = {name: state for name, state in states.items() if state not in _SERVED}
-        return web.json_response(
-            {"ready": not missing, "not_ready": missing}, status=503 if missing else 200
-        )
+        """Every key has a token that can be used now, wherever it comes from. The first of those
+        that have none are named.
+        """
+        missing: dict[str, State] = {}
+        for number, (name, keeper) in enumerate(tuple(self._keepers.items()), start=1):
+            state = keeper.status().state
+            if state not in _SERVED:
+                missing[name] = state
+            if number % _KEYS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        document = {
+            "ready": not missing,
+            "not_ready": dict(islice(missing.items(), _MOST_NAMED)),
+            "not_ready_keys": len(missing),
+        }
+        return web.json_response(document, status=503 if missing else 200)
 
     def _allowed(
         self, request: web.Request, permission: Permission, kind: str = ""

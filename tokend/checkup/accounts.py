@@ -6,6 +6,7 @@ there is and harms nobody; the classic call would end the life of the current to
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tokend.errors import MinuteQuotaReached, UpstreamBusy, UpstreamError, UpstreamRefused
@@ -21,12 +22,22 @@ if TYPE_CHECKING:
     from tokend.wechat.transport import Transport
 
 _SUBJECT = "account"
+# Each takes a round trip to WeChat, and shows as well whether the address is on the whitelist.
+_MOST_ASKED = 100
+
 _PASSING = (UpstreamBusy, MinuteQuotaReached)
 
 
 async def examine(config: Config, transports: Mapping[Platform, Transport]) -> list[Finding]:
-    """One call for each account that can be asked without harm."""
-    return [await _examine(account, transports) for account in config.apps.values()]
+    """One call for each account that can be asked without harm, of the first hundred."""
+    first = list(islice(config.apps.values(), _MOST_ASKED))
+    found = [await _examine(account, transports) for account in first]
+    others = len(config.apps) - len(first)
+    if others:
+        text = f"{others} more accounts were not asked: one after the other they would take long"
+        advice = "let tokend run, and see: tokend status --state expired,missing"
+        found.append(Finding(Verdict.OK, _SUBJECT, text, advice))
+    return found
 
 
 async def _examine(account: AppConfig, transports: Mapping[Platform, Transport]) -> Finding:

@@ -33,11 +33,12 @@ def examine(path: Path, config: Config) -> Iterator[Finding]:
 
 def _secrets(config: Config) -> dict[str, Path]:
     """Files that hold AppSecrets, passwords or tokens, by the setting that names them."""
+    files = {place: Path(path) for place, path in config.secret_files.items()}
     store = urlsplit(config.store.url)
     database = Path(store.path)
     if store.scheme != "sqlite" or not os.access(database, os.F_OK):
-        return dict(config.secret_files)
-    return {**config.secret_files, "store.url": database}
+        return files
+    return {**files, "store.url": database}
 
 
 def user() -> str:

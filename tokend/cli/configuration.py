@@ -16,14 +16,14 @@ argument = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Pa
 
 def load(path: Path) -> config.Config:
     """What it says, its warnings told."""
-    settings = read(path)
+    settings = read(config.Reader(path, environ=os.environ))
     for warning in settings.warnings:
         click.echo(f"tokend: warning: {warning}", err=True)
     return settings
 
 
-def read(path: Path) -> config.Config:
+def read(reader: config.Reader) -> config.Config:
     try:
-        return config.load(path, environ=os.environ)
+        return reader.read()
     except ConfigError as error:
         raise Failure(str(error), code=os.EX_CONFIG) from None

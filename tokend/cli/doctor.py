@@ -12,7 +12,7 @@ from tokend import logs, uncaught
 from tokend.checkup.round import examine
 from tokend.cli import configuration
 from tokend.clock import SystemClock
-from tokend.findings import Finding, Verdict
+from tokend.findings import Finding, Verdict, shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +28,8 @@ def doctor(path: Path, *, as_json: bool) -> int:
     """Check the set-up that the configuration file CONFIG describes, and say what to do.
 
     It needs no running tokend and disturbs none. WeChat is asked for the current token of each
-    account of method stable_token, which changes nothing; other accounts are not asked. The exit
-    code is 1 if anything is bad.
+    account of method stable_token, which changes nothing; other accounts are not asked, nor more
+    than a hundred. The exit code is 1 if anything is bad.
     """
     logs.configure("error")
     findings = uncaught.run(examine(path, configuration.load(path), SystemClock()))
@@ -37,7 +37,7 @@ def doctor(path: Path, *, as_json: bool) -> int:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         width = max(len(finding.subject) for finding in findings)
-        for finding in findings:
+        for finding in shortened(findings):
             _tell(finding, width)
     return int(any(finding.verdict is Verdict.BAD for finding in findings))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,7 @@ from tokend import config, daemon, logs, process, uncaught
 from tokend.cli import configuration
 from tokend.cli.failure import Failure
 from tokend.clock import SystemClock
+from tokend.config.mistakes import first
 from tokend.errors import ConfigError, InstallationError, ListenError, StoreError
 from tokend.systemd import Systemd
 
@@ -41,14 +41,14 @@ def serve(path: Path) -> None:
     still_open = process.close_to_others()
     systemd = _systemd()
     try:
-        settings = configuration.read(path)
+        reader = config.Reader(path, environ=os.environ)
+        settings = configuration.read(reader)
         logs.configure(settings.log.level)
-        for warning in settings.warnings:
+        for warning in first(settings.warnings):
             log.warning("configuration_doubtful", found=warning)
         for trouble in still_open:
             log.warning("open_to_others", trouble=trouble)
-        read = partial(config.load, path, environ=os.environ)
-        run(daemon.serve(settings, SystemClock(), read=read, systemd=systemd))
+        run(daemon.serve(settings, SystemClock(), read=reader.read, systemd=systemd))
     except Failure as failure:
         systemd.status(str(failure))
         raise

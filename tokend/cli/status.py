@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import click
 
 from tokend.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tokend.cli.connection import Connection
     from tokend.cli.options import Connect
 
 _WATCH_SECONDS = 1.0
@@ -19,39 +23,63 @@ _HEADINGS = ("KEY", "STATE", "EXPIRES IN", "REFRESH IN", "FAILURES")
 
 
 @click.command
+@click.option("--state", help="Only keys in these states, such as expired,missing,suspect.")
 @click.option("--watch", is_flag=True, help="Draw again every second, until interrupted.")
-@click.option("--json", "as_json", is_flag=True, help="The answer of GET /v1/apps as it is.")
+@click.option("--json", "as_json", is_flag=True, help="The answers of GET /v1/apps as they are.")
 @options.where
-def status(connect: Connect, *, watch: bool, as_json: bool) -> None:
+def status(connect: Connect, *, state: str | None, watch: bool, as_json: bool) -> None:
     """Show the state of every key, and what to do about those that fail."""
     if watch and as_json:
         raise click.UsageError("--watch and --json do not go together")
+    path = f"/v1/apps?{urlencode({'state': state})}" if state else "/v1/apps"
     while True:
-        answer = connect().ask("GET", "/v1/apps")
+        pages = _pages(connect(), path)
         if as_json:
-            click.echo(answer)
+            for page in pages:
+                click.echo(page)
             return
-        click.echo((_CLEAR if watch else "") + _page(json.loads(answer)))
+        _show(map(json.loads, pages), clear=watch)
         if not watch:
             return
         time.sleep(_WATCH_SECONDS)
 
 
-def _page(answer: dict[str, Any]) -> str:
-    notes = [f"not in force: {mistake}" for mistake in answer["configuration_mistakes"]]
-    if answer["store_trouble"]:
-        notes.insert(0, f"the store is away: {answer['store_trouble']}")
-    return "\n".join([_table(answer["keys"]), *([""] if notes else []), *notes])
+def _pages(tokend: Connection, path: str) -> Iterator[str]:
+    """One after the other, as each says where the next one is."""
+    following: str | None = path
+    while following:
+        answer = tokend.ask("GET", following)
+        yield answer
+        following = json.loads(answer)["next"]
 
 
-def _table(keys: list[dict[str, Any]]) -> str:
-    rows = [_HEADINGS, *map(_row, keys)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines + [line for key in keys for line in _error(key)])
+def _show(pages: Iterable[dict[str, Any]], *, clear: bool) -> None:
+    """Each page as it comes; then what is wrong, where it is not scrolled away."""
+    widths = [0] * len(_HEADINGS)
+    headings, errors, notes = [_HEADINGS], list[str](), list[str]()
+    for page in pages:
+        rows = [*headings, *map(_row, page["keys"])]
+        if not rows:
+            continue
+        widths = [max(width, *map(len, cells)) for width, *cells in zip(widths, *rows, strict=True)]
+        click.echo((_CLEAR if clear and headings else "") + "\n".join(_lines(rows, widths)))
+        headings = []
+        errors += [line for key in page["keys"] for line in _error(key)]
+        notes = _notes(page)
+    for line in [*errors, *([""] if notes else []), *notes]:
+        click.echo(line)
+
+
+def _lines(rows: Iterable[tuple[str, ...]], widths: list[int]) -> Iterator[str]:
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _notes(page: dict[str, Any]) -> list[str]:
+    notes = [f"not in force: {mistake}" for mistake in page["configuration_mistakes"]]
+    trouble = page["store_trouble"]
+    return [f"the store is away: {trouble}", *notes] if trouble else notes
 
 
 def _row(key: dict[str, Any]) -> tuple[str, ...]:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tokend.config.settings import AppSettings, WecomAppSettings
-from tokend.model import ACCESS_TOKEN, App, Secret, TokenKey
+from tokend.config.mistakes import validated
+from tokend.config.named import AppSettings, WecomAppSettings
+from tokend.model import ACCESS_TOKEN, App, Platform, Secret, TokenKey, platform_of
 from tokend.policy import PACES, Pace, ticket_pace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from tokend.config.entries import Entry
     from tokend.config.secrets import SecretFiles
     from tokend.terms import Terms
 
@@ -46,70 +48,140 @@ def account_settings(given: Any) -> type[AnyApp]:
     return WecomAppSettings if is_wecom else AppSettings
 
 
-class Accounts:
-    """Reads them; *mistakes* collects what is wrong, *keys* what the good ones are to have."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a table says of an account. Its secret stands in a *file*, of the kind *setting*."""
 
-    def __init__(self, files: SecretFiles, terms: Terms) -> None:
-        self._files = files
-        self._terms = terms
-        self._owners: dict[str, str] = {}
-        self.mistakes: list[str] = []
-        self.keys: list[TokenKey] = []
+    name: str
+    appid: str
+    method: str
+    setting: str
+    file: str
+    keys: tuple[tuple[TokenKey, Pace], ...]
 
-    def read(self, named: Iterable[tuple[str, AnyApp]]) -> dict[str, AppConfig]:
-        """Those without a mistake, by name."""
-        configs = (self._config(name, settings) for name, settings in named)
-        return {config.app.name: config for config in configs if config}
-
-    def _config(self, name: str, settings: AnyApp) -> AppConfig | None:
-        secret = self._secret(name, settings)
-        owner = self._owners.setdefault(settings.appid, name)
-        if owner != name:
-            self.mistakes.append(f"apps.{name}.appid: is that of apps.{owner} too")
-            return None
-        keys = [TokenKey(app=name, appid=settings.appid, kind=kind) for kind in settings.kinds]
-        self.keys += keys
-        paces = [self._pace(key, settings) for key in keys]
-        if secret is None:
-            return None
-        app = App(name=name, appid=settings.appid, secret=secret)
+    def config(self, secret: Secret) -> AppConfig:
+        app = App(name=self.name, appid=self.appid, secret=secret)
         return AppConfig(
             app=app,
-            method=settings.method,
+            method=self.method,
             keys=tuple(
-                KeyConfig(app=app, key=key, method=settings.method, pace=pace)
-                for key, pace in zip(keys, paces, strict=True)
+                KeyConfig(app=app, key=key, method=self.method, pace=pace)
+                for key, pace in self.keys
             ),
         )
 
-    def _pace(self, key: TokenKey, settings: AnyApp) -> Pace:
+
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """A table without a mistake, as it was *given* under these *terms*, and what came of it."""
+
+    given: Any
+    terms: Terms
+    account: Account
+    config: AppConfig
+
+
+class Accounts:
+    """Reads them; *mistakes* collects what is wrong, *keys* what the good ones are to have.
+
+    What is as it was *before* stays the same object. *known* is for the next reading.
+    """
+
+    def __init__(
+        self, files: SecretFiles, terms: Terms, before: Mapping[str, KnownAccount]
+    ) -> None:
+        self._files = files
+        self._terms = terms
+        self._before = before
+        self._owners: dict[str, Entry] = {}
+        self._paces: dict[object, Pace] = {}
+        self.mistakes: list[str] = []
+        self.keys: list[TokenKey] = []
+        self.known: dict[str, KnownAccount] = {}
+
+    def read(self, entries: Iterable[Entry]) -> dict[str, AppConfig]:
+        """Those without a mistake, by name."""
+        configs = map(self._config, entries)
+        return {config.app.name: config for config in configs if config}
+
+    def _config(self, entry: Entry) -> AppConfig | None:
+        mistakes = len(self.mistakes)
+        known = self._as_before(entry)
+        account = known.account if known else self._account(entry)
+        if account is None:
+            return None
+        secret = self._secret(entry, account)
+        if not self._is_first(entry, account):
+            return None
+        self.keys += [key for key, _ in account.keys]
+        if secret is None:
+            return None
+        is_same = known is not None and known.config.app.secret == secret
+        config = known.config if known and is_same else account.config(secret)
+        if len(self.mistakes) == mistakes:
+            self.known[entry.name] = KnownAccount(entry.given, self._terms, account, config)
+        return config
+
+    def _as_before(self, entry: Entry) -> KnownAccount | None:
+        known = self._before.get(entry.name)
+        is_same = known and (known.given, known.terms) == (entry.given, self._terms)
+        return known if is_same else None
+
+    def _account(self, entry: Entry) -> Account | None:
+        model = account_settings(entry.given)
+        settings = validated(entry.given, model, entry.place, self.mistakes)
+        if settings is None:
+            return None
+        setting = "secret_file" if settings.secret_file else "secret_credential"
+        keys = [
+            TokenKey(app=entry.name, appid=settings.appid, kind=kind) for kind in settings.kinds
+        ]
+        return Account(
+            name=entry.name,
+            appid=settings.appid,
+            method=settings.method,
+            setting=setting,
+            file=getattr(settings, setting),
+            keys=tuple((key, self._pace(entry, key, settings)) for key in keys),
+        )
+
+    def _pace(self, entry: Entry, key: TokenKey, settings: AnyApp) -> Pace:
+        """One object for all that go the same."""
         make = PACES[settings.method] if key.kind == ACCESS_TOKEN else ticket_pace
-        pace = make(timedelta(seconds=settings.ahead_seconds), self._terms)
-        self.mistakes += _too_late(key, settings, pace, self._terms)
+        ahead = timedelta(seconds=settings.ahead_seconds)
+        pace = self._paces.setdefault((make, ahead), make(ahead, self._terms))
+        self.mistakes += _too_late(entry, key, settings, pace, self._terms)
         return pace
 
-    def _secret(self, name: str, settings: AnyApp) -> Secret | None:
-        setting = "secret_file" if settings.secret_file else "secret_credential"
-        place = f"apps.{name}.{setting}"
+    def _secret(self, entry: Entry, account: Account) -> Secret | None:
+        place = f"{entry.place}.{account.setting}"
+        is_file = account.setting == "secret_file"
+        read = self._files.read if is_file else self._files.read_credential
         try:
-            if settings.secret_file:
-                secret = self._files.read(settings.secret_file, place=place)
-            else:
-                secret = self._files.read_credential(settings.secret_credential, place=place)
+            secret = read(account.file, place=place)
         except ValueError as error:
             self.mistakes.append(f"{place}: {error}")
             return None
-        if isinstance(settings, AppSettings):
+        if platform_of(account.appid) is Platform.OFFICIAL:
             self._files.look_at_app_secret(secret, place=place)
         return secret
 
+    def _is_first(self, entry: Entry, account: Account) -> bool:
+        """One account has one table."""
+        owner = self._owners.setdefault(account.appid, entry)
+        if owner is not entry:
+            self.mistakes.append(f"{entry.place}.appid: is that of {owner} too")
+        return owner is entry
 
-def _too_late(key: TokenKey, settings: AnyApp, pace: Pace, terms: Terms) -> Iterator[str]:
+
+def _too_late(
+    entry: Entry, key: TokenKey, settings: AnyApp, pace: Pace, terms: Terms
+) -> Iterator[str]:
     """WeCom decides itself when a token of its is replaced."""
     if pace.latest < terms.takeover and (key.kind, settings.type) != (ACCESS_TOKEN, "wecom"):
         jitter, takeover = pace.jitter_to.seconds, terms.takeover.total_seconds()
         yield (
-            f"apps.{key.app}.ahead_seconds ({settings.ahead_seconds}) must be at least "
+            f"{entry.place}.ahead_seconds ({settings.ahead_seconds}) must be at least "
             f"{jitter + takeover:g} for {key.kind}: the {jitter} s of jitter, and "
             f"refresh.lease_seconds + wechat.timeout_seconds + 3 ({takeover:g}) for another node "
             "to take over"

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tokend.clock import SystemClock
-from tokend.config import listeners, mistakes
-from tokend.config.accounts import Accounts, AppConfig, account_settings
+from tokend.config import documents, listeners, secrets
+from tokend.config.accounts import Accounts, AppConfig, KnownAccount
+from tokend.config.clients import Clients, KnownClient
+from tokend.config.entries import Entries, Entry
+from tokend.config.known import Known, KnownFiles
 from tokend.config.login import LoginFiles
 from tokend.config.mirror import wrong_names
+from tokend.config.mistakes import validated
 from tokend.config.seals import read_seals
-from tokend.config.secrets import SecretFiles
 from tokend.config.settings import (
-    NAMED,
-    SECTIONS,
-    ClientSettings,
     ForwardSettings,
     LogSettings,
     RefreshSettings,
@@ -31,20 +28,21 @@ from tokend.config.settings import (
     WecomSettings,
 )
 from tokend.errors import ConfigError
-from tokend.model import Client, Permission, TokenKey
 from tokend.store.login import ANONYMOUS, Login
 from tokend.store.mirror import Mirror
 from tokend.store.seals import UNSEALED, Seals
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
+    from tokend.clock import Clock
     from tokend.config.listeners import Tls
+    from tokend.model import Client, Secret, TokenKey
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_LARGEST_FILE = 64 * 1024 * 1024
+_CLOCK = SystemClock()
 _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
@@ -69,49 +67,92 @@ class Config:
     apps: Mapping[str, AppConfig]
     keys: tuple[TokenKey, ...]
     clients: Mapping[str, Client]
-    secret_files: Mapping[str, Path]
+    secret_files: Mapping[str, str]
     warnings: tuple[str, ...]
 
 
 def load(path: Path, *, environ: Mapping[str, str]) -> Config:
-    """Read *path* and the secret files it names. Raises ``ConfigError`` with every mistake."""
-    content = _parse(path)
-    reading = _Reading(content, SecretFiles(folder=path.absolute().parent, environ=environ))
-    config = reading.config()
-    if reading.mistakes or config is None:
-        raise ConfigError(reading.mistakes)
-    return config
+    """Read *path* and the files it names. Raises ``ConfigError`` with every mistake."""
+    return Reader(path, environ=environ).read()
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ConfigError([f"{path}: larger than {_LARGEST_FILE} bytes"])
-        if not path.is_file():
-            raise ConfigError([f"{path}: not a regular file"])
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror}"]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not UTF-8 (at byte {error.start})"]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: {error}"]) from None
+class Reader:
+    """Reads the same configuration again and again, and each time what has changed."""
+
+    def __init__(self, path: Path, *, environ: Mapping[str, str], clock: Clock = _CLOCK) -> None:
+        self._path = path
+        self._environ = environ
+        self._clock = clock
+        self._before = _Known()
+
+    def read(self) -> Config:
+        """All of it, checked. Raises ``ConfigError`` with every mistake.
+
+        Apps that have not changed are the same objects as the time before.
+        """
+        now = self._clock.wall()
+        reading = _Reading(self._path, self._environ, now=now, before=self._before)
+        config = reading.config()
+        self._before = reading.known()
+        if reading.mistakes or config is None:
+            raise ConfigError(reading.mistakes)
+        return config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What a reading leaves to the next one."""
+
+    documents: Mapping[str, Known[dict[str, Any]]] = field(default_factory=dict)
+    secrets: Mapping[str, Known[Secret]] = field(default_factory=dict)
+    accounts: Mapping[str, KnownAccount] = field(default_factory=dict)
+    clients: Mapping[str, KnownClient] = field(default_factory=dict)
 
 
 class _Reading:
     """One pass over the content. Each part is judged by itself, so that all mistakes are found."""
 
-    def __init__(self, content: dict[str, Any], files: SecretFiles) -> None:
-        self._content = content
-        self._files = files
+    def __init__(
+        self, path: Path, environ: Mapping[str, str], *, now: datetime, before: _Known
+    ) -> None:
+        """Raises ``ConfigError`` if there is nothing to judge."""
+        now_ns = int(now.timestamp() * 1e9)
+        self._now = now
+        self._before = before
+        self._toml = KnownFiles(
+            documents.parse, largest=documents.LARGEST_FILE, now_ns=now_ns, before=before.documents
+        )
+        self._secrets = KnownFiles(
+            secrets.one_line, largest=secrets.LARGEST_FILE, now_ns=now_ns, before=before.secrets
+        )
+        self._files = secrets.SecretFiles(
+            folder=str(path.absolute().parent), environ=environ, files=self._secrets
+        )
+        read = documents.Documents(self._toml)
+        try:
+            self._documents = read.read(str(path))
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
+        self._content = self._documents[0].content
+        self._accounts: Mapping[str, KnownAccount] = {}
+        self._clients: Mapping[str, KnownClient] = {}
         self._keys: list[TokenKey] = []
-        self.mistakes: list[str] = []
+        self.mistakes = read.mistakes
+
+    def known(self) -> _Known:
+        """Afterwards: what the next reading need not do again."""
+        return _Known(
+            documents=self._toml.known,
+            secrets=self._secrets.known,
+            accounts=self._accounts,
+            clients=self._clients,
+        )
 
     def config(self) -> Config | None:
         """None if a part could not be read; then there are mistakes."""
-        known = {**SECTIONS, **NAMED}
-        for name in self._content.keys() - known.keys():
-            self.mistakes.append(f"{name}: {mistakes.unknown(name, known)}")
+        entries = Entries(self._documents)
+        apps_given, clients_given = entries.of("apps"), entries.of("clients")
+        self.mistakes += entries.mistakes
         server = self._section("server", ServerSettings)
         store = self._section("store", StoreSettings)
         wechat = self._section("wechat", WechatSettings)
@@ -119,13 +160,13 @@ class _Reading:
         forward = self._section("forward", ForwardSettings)
         log = self._section("log", LogSettings)
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
-        apps = self._apps(terms)
-        clients = self._clients(forward, server)
+        apps = self._read_apps(apps_given, terms)
+        clients = self._read_clients(clients_given, apps_given, server, forward)
         login, seals = self._login(store), self._seals(store)
         tls = self._tls(server)
         self.mistakes += wrong_names(store, self._keys) if store else ()
         self.mistakes += _unreachable(server)
-        self.mistakes += self._open_to_everyone(server)
+        self.mistakes += _open_to_everyone(server, clients_given)
         self.mistakes += listeners.insecure(server) if server else ()
         if not (server and store and wechat and wecom and forward and log):
             return None
@@ -149,30 +190,7 @@ class _Reading:
         )
 
     def _section(self, name: str, model: type[_Settings]) -> _Settings | None:
-        return self._read(self._content.get(name, {}), model, name)
-
-    def _named(
-        self, table: str, model: Callable[[Any], type[_Settings]]
-    ) -> Iterator[tuple[str, _Settings]]:
-        """The good ones of ``[table.NAME]``, each by the *model* for what it holds."""
-        named = self._content.get(table, {})
-        if not isinstance(named, dict):
-            self.mistakes.append(f"{table}: must hold tables, as in [{table}.shop]")
-            return
-        for name, given in named.items():
-            if not _NAME.fullmatch(name):
-                self.mistakes.append(
-                    f"{table}: {name!a}: a name is small letters, digits, '-' and '_', at most 64"
-                )
-            elif settings := self._read(given, model(given), f"{table}.{name}"):
-                yield name, settings
-
-    def _read(self, given: object, model: type[_Settings], place: str) -> _Settings | None:
-        try:
-            return model.model_validate(given)
-        except ValidationError as error:
-            self.mistakes += mistakes.of_section(error, model, place)
-            return None
+        return validated(self._content.get(name, {}), model, name, self.mistakes)
 
     def _terms(
         self,
@@ -196,14 +214,29 @@ class _Reading:
         self.mistakes += terms.broken()
         return terms
 
-    def _apps(self, terms: Terms) -> dict[str, AppConfig]:
-        if not self._content.get("apps"):
+    def _read_apps(self, given: Mapping[str, Entry], terms: Terms) -> dict[str, AppConfig]:
+        if not any(document.content.get("apps") for document in self._documents):
             self.mistakes.append("apps: at least one is required, as in [apps.shop]")
-        accounts = Accounts(self._files, terms)
-        apps = accounts.read(self._named("apps", account_settings))
-        self._keys = accounts.keys
+        accounts = Accounts(self._files, terms, self._before.accounts)
+        apps = accounts.read(given.values())
+        self._keys, self._accounts = accounts.keys, accounts.known
         self.mistakes += accounts.mistakes
         return apps
+
+    def _read_clients(
+        self,
+        given: Mapping[str, Entry],
+        apps: Mapping[str, Entry],
+        server: ServerSettings | None,
+        forward: ForwardSettings | None,
+    ) -> dict[str, Client]:
+        clients = Clients(
+            apps=apps.keys(), server=server, forward=forward, before=self._before.clients
+        )
+        good = clients.read(given.values())
+        self._clients = clients.known
+        self.mistakes += clients.mistakes
+        return good
 
     def _login(self, store: StoreSettings | None) -> Login:
         if store is None:
@@ -216,7 +249,7 @@ class _Reading:
     def _tls(self, server: ServerSettings | None) -> Tls | None:
         if server is None:
             return None
-        files = listeners.ListenerFiles(self._files, now=SystemClock().wall())
+        files = listeners.ListenerFiles(self._files, now=self._now)
         tls = files.tls(server)
         self.mistakes += files.mistakes
         self._files.warnings.extend(listeners.readable(server))
@@ -229,77 +262,17 @@ class _Reading:
             self.mistakes.append(str(error))
             return UNSEALED
 
-    def _clients(
-        self, forward: ForwardSettings | None, server: ServerSettings | None
-    ) -> dict[str, Client]:
-        clients: dict[str, Client] = {}
-        owners: dict[tuple[str, str], str] = {}
-        for name, settings in self._named("clients", lambda _: ClientSettings):
-            self.mistakes += _of_another(name, settings, owners)
-            self.mistakes += _unsigned(name, settings, server)
-            self.mistakes += self._unknown_apps(name, settings.apps)
-            self.mistakes += _pointless(name, settings, forward)
-            everything = "*" in settings.apps
-            clients[name] = Client(
-                name=name,
-                key_sha256=settings.key_sha256,
-                apps=None if everything else frozenset(settings.apps),
-                can=frozenset(settings.can),
-                certificate=settings.certificate,
-                sees_tokens=settings.tokens == "given",
-                paths=settings.paths,
+
+def _open_to_everyone(server: ServerSettings | None, clients: Mapping[str, Entry]) -> Iterator[str]:
+    if server is None or clients:
+        return
+    for address in server.listen:
+        if not address.is_loopback:
+            yield (
+                f"server.listen: {address} is not loopback, and without [clients] whoever "
+                "reaches it could read every token; add a client with 'tokend key CLIENT', "
+                "or listen on 127.0.0.1"
             )
-        return clients
-
-    def _unknown_apps(self, client: str, apps: tuple[str, ...]) -> Iterator[str]:
-        there_are = self._content.get("apps")
-        known = list(there_are) if isinstance(there_are, dict) else []
-        for app in apps:
-            if app not in {"*", *known}:
-                near = get_close_matches(app, known, n=1)
-                guess = f", did you mean '{near[0]}'?" if near else ""
-                yield f"clients.{client}.apps: {app!a}: no such app{guess}"
-
-    def _open_to_everyone(self, server: ServerSettings | None) -> Iterator[str]:
-        if server is None or self._content.get("clients"):
-            return
-        for address in server.listen:
-            if not address.is_loopback:
-                yield (
-                    f"server.listen: {address} is not loopback, and without [clients] whoever "
-                    "reaches it could read every token; add a client with 'tokend key CLIENT', "
-                    "or listen on 127.0.0.1"
-                )
-
-
-def _of_another(
-    name: str, settings: ClientSettings, owners: dict[tuple[str, str], str]
-) -> Iterator[str]:
-    """What of it names another client as well; *owners* learns what is this one's."""
-    for setting in ("key_sha256", "certificate"):
-        value = getattr(settings, setting)
-        owner = owners.setdefault((setting, value), name) if value else name
-        if owner != name:
-            yield f"clients.{name}.{setting}: is that of clients.{owner} too"
-
-
-def _unsigned(name: str, settings: ClientSettings, server: ServerSettings | None) -> Iterator[str]:
-    if settings.certificate and server and not server.client_ca_file:
-        yield (
-            f"clients.{name}.certificate: needs server.client_ca_file, which says who signs the "
-            "certificates of clients"
-        )
-
-
-def _pointless(
-    name: str, settings: ClientSettings, forward: ForwardSettings | None
-) -> Iterator[str]:
-    """What would never do anything for the client."""
-    place, calls = f"clients.{name}", Permission.CALL in settings.can
-    if settings.tokens == "never" and not (calls and forward and forward.enabled):
-        yield f"{place}.tokens: never, so that it needs 'call' in can, and forward.enabled"
-    if settings.paths and not calls:
-        yield f"{place}.paths: are those of calls, so that it needs 'call' in can"
 
 
 def _unreachable(server: ServerSettings | None) -> Iterator[str]:

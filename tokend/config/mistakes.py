@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
-    from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 _SECRET = re.compile(r"(app|client)?_?(secret|password|token|key)", re.IGNORECASE)
 
@@ -33,22 +36,57 @@ _WORDS = {
 }
 
 
-def of_section(error: ValidationError, model: type[BaseModel], place: str) -> Iterator[str]:
-    """A line for each thing that pydantic found."""
-    for details in error.errors(include_url=False, include_input=False):
-        where = "".join(_step(step) for step in details["loc"])
-        yield f"{place}{where}: {_what(details, model)}"
+# To compare with more names takes seconds for each mistake.
+_MOST_GUESSED = 1000
+
+# An operator mends the first ones first. 'tokend check' tells all.
+_MOST_TOLD = 100
+
+# What stands before the first table, and would belong to the one above it.
+_AT_THE_TOP = {"include"}
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
+def validated(
+    given: object, model: type[_Settings], place: str, mistakes: list[str]
+) -> _Settings | None:
+    """What *model* makes of a table; or None, and *mistakes* has what is wrong with it."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        mistakes += _of_table(error, model, place)
+        return None
+
+
+def first(lines: Sequence[str]) -> Iterator[str]:
+    """As many as a log, or an answer over HTTP, is to hold."""
+    yield from lines[:_MOST_TOLD]
+    if len(lines) > _MOST_TOLD:
+        yield f"and {len(lines) - _MOST_TOLD} more, which 'tokend check' tells"
+
+
+def unknown(name: str, known: Collection[str]) -> str:
     """What is wrong with a setting that nobody knows."""
     if _SECRET.fullmatch(name):
         return (
             "a secret does not belong in this file; put it in a file of mode 0600 and name that "
             "with secret_file"
         )
-    near = get_close_matches(name, list(known), n=1)
-    return f"no such setting, did you mean '{near[0]}'?" if near else "no such setting"
+    if name in _AT_THE_TOP:
+        return "stands at the top of the file, before the first [table]"
+    return f"no such setting{guess(name, known)}"
+
+
+def guess(name: str, known: Collection[str]) -> str:
+    """Which of the *known* names may be meant, as the end of a sentence."""
+    near = get_close_matches(name, known, n=1) if len(known) <= _MOST_GUESSED else []
+    return f", did you mean '{near[0]}'?" if near else ""
+
+
+def _of_table(error: ValidationError, model: type[BaseModel], place: str) -> Iterator[str]:
+    """A line for each thing that pydantic found."""
+    for details in error.errors(include_url=False, include_input=False):
+        where = "".join(_step(step) for step in details["loc"])
+        yield f"{place}{where}: {_what(details, model)}"
 
 
 def _what(details: ErrorDetails, model: type[BaseModel]) -> str:

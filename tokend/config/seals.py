@@ -21,7 +21,7 @@ def read_seals(store: StoreSettings, files: SecretFiles) -> Seals:
     # Not everybody seals, and it takes a while to import.
     from tokend.store.seal_key import parse_keys  # noqa: PLC0415
 
-    path = files.folder / store.seal_key_file
+    path = files.path(store.seal_key_file)
     try:
         lines = files.read_lines(store.seal_key_file, place=_PLACE)
     except ValueError as error:

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tokend.config.values import (
-    NOT_EMPTY,
-    WITH_ACCESS_TOKEN,
     Address,
-    ApiPath,
-    Appid,
-    Can,
-    CertificateName,
-    Corpid,
     Group,
-    KeySha256,
     Listen,
     Network,
     Octal,
@@ -34,20 +26,16 @@ from tokend.store.redis_url import RedisUrl, is_redis
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# WeChat gives a new stable_token only in the last 300 s of the old one.
-# https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
-_STABLE_WINDOW = 300
-
 _SHORTEST_RECONCILE = 30
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A table of the file: nothing else in it, nothing converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """Where tokend is reached."""
 
     listen: Annotated[tuple[Listen, ...], Field(strict=False)] = (Address("127.0.0.1", 8390),)
@@ -88,7 +76,7 @@ class ServerSettings(_Section):
         return [each for each in self.listen if not (self.cert_file or each.is_loopback)]
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """Where tokens are kept."""
 
     url: StoreUrl = "sqlite:///var/lib/tokend/tokend.db"
@@ -139,7 +127,7 @@ class StoreSettings(_Section):
         return self
 
 
-class RefreshSettings(_Section):
+class RefreshSettings(Section):
     """How nodes share the work, and what may be spent on what nobody planned."""
 
     lease_seconds: Annotated[float, Field(ge=5, le=60)] = 30
@@ -167,7 +155,7 @@ def _check_hosts(urls: Iterable[str], *, gateway: bool) -> None:
             )
 
 
-class WechatSettings(_Section):
+class WechatSettings(Section):
     """How WeChat is reached."""
 
     url: WechatUrl = "https://api.weixin.qq.com"
@@ -186,14 +174,14 @@ class WechatSettings(_Section):
         return timedelta(seconds=self.timeout_seconds)
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """How much is told."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     audit_file: Path = ""
 
 
-class WecomSettings(_Section):
+class WecomSettings(Section):
     """How WeCom is reached; else as WeChat."""
 
     url: WechatUrl = "https://qyapi.weixin.qq.com"
@@ -205,88 +193,14 @@ class WecomSettings(_Section):
         return self
 
 
-class ForwardSettings(_Section):
+class ForwardSettings(Section):
     """Whether other calls to WeChat are passed on."""
 
     enabled: bool = False
 
 
-class _Account(_Section):
-    """What accounts of all kinds have."""
-
-    secret_file: str = ""
-    secret_credential: str = ""
-    ahead_seconds: Annotated[int, Field(ge=60, le=900)] = 300
-
-    @model_validator(mode="after")
-    def _check_secret(self) -> Self:
-        if bool(self.secret_file) == bool(self.secret_credential):
-            raise ValueError("needs either secret_file or secret_credential")
-        return self
-
-
-class AppSettings(_Account):
-    """An official account or a mini-program."""
-
-    type: Literal["official"] = "official"
-    appid: Appid
-    method: Literal["stable_token", "token"] = "stable_token"
-    kinds: Annotated[
-        tuple[Literal["access_token", "jsapi_ticket", "wx_card_ticket"], ...],
-        Field(strict=False),
-        WITH_ACCESS_TOKEN,
-    ] = ("access_token",)
-
-    @model_validator(mode="after")
-    def _check_window(self) -> AppSettings:
-        if self.method == "stable_token" and self.ahead_seconds > _STABLE_WINDOW:
-            raise ValueError(
-                f"ahead_seconds: at most {_STABLE_WINDOW} with stable_token, which gives a new "
-                f"token only in the last {_STABLE_WINDOW} s of the old one"
-            )
-        return self
-
-
-class WecomAppSettings(_Account):
-    """An agent of a corp at WeCom."""
-
-    type: Literal["wecom"]
-    corpid: Corpid
-    agentid: Annotated[int, Field(ge=1, le=2**31)]
-    kinds: Annotated[
-        tuple[Literal["access_token", "jsapi_ticket", "agent_config_ticket"], ...],
-        Field(strict=False),
-        WITH_ACCESS_TOKEN,
-    ] = ("access_token",)
-
-    @property
-    def appid(self) -> str:
-        return f"{self.corpid}/{self.agentid}"
-
-    @property
-    def method(self) -> str:
-        return "gettoken"
-
-
-class ClientSettings(_Section):
-    """One program that may ask."""
-
-    key_sha256: KeySha256 = ""
-    certificate: CertificateName = ""
-    apps: Annotated[tuple[str, ...], Field(strict=False), NOT_EMPTY]
-    can: Annotated[tuple[Can, ...], Field(strict=False), NOT_EMPTY]
-    tokens: Literal["given", "never"] = "given"
-    paths: Annotated[tuple[ApiPath, ...], Field(strict=False)] = ()
-
-    @model_validator(mode="after")
-    def _check_identity(self) -> ClientSettings:
-        if not (self.key_sha256 or self.certificate):
-            raise ValueError("needs key_sha256 ('tokend key' makes one), certificate, or both")
-        return self
-
-
-# Every section, and every table that holds named ones.
-SECTIONS: dict[str, type[_Section]] = {
+# Every section there is.
+SECTIONS: dict[str, type[Section]] = {
     "server": ServerSettings,
     "store": StoreSettings,
     "refresh": RefreshSettings,
@@ -294,8 +208,4 @@ SECTIONS: dict[str, type[_Section]] = {
     "wecom": WecomSettings,
     "forward": ForwardSettings,
     "log": LogSettings,
-}
-NAMED: dict[str, tuple[type[_Section], ...]] = {
-    "apps": (AppSettings, WecomAppSettings),
-    "clients": (ClientSettings,),
 }
