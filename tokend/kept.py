@@ -29,50 +29,55 @@ _SECOND = timedelta(seconds=1)
 class Kept:
     """What readers are served from. Never goes back to the token of an older refresh."""
 
+    __slots__ = ("_changed", "_clock", "_key", "_plan", "token")
+
     def __init__(self, key: TokenKey, plan: Plan, clock: Clock) -> None:
         self.token: Token | None = None
         self._key = key
         self._plan = plan
         self._clock = clock
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None
 
     # How good it is
 
     def answer(self) -> Answer:
         """The token to use now. Raises ``NotReady``."""
-        token = self.usable()
+        now = self._clock.now()
+        token = self.usable(now)
         if token is None:
             raise self.not_ready()
-        expires_in = self._plan.usable_for(token, self._clock.now())
-        return Answer(token=token, state=self.state(), expires_in=expires_in)
+        expires_in = self._plan.usable_for(token, now)
+        return Answer(token=token, state=self.state(now), expires_in=expires_in)
 
-    def usable(self) -> Token | None:
+    def usable(self, now: datetime) -> Token | None:
         """The token, unless it has less than a second to live: it would be dead on arrival."""
-        return self.token if self.remaining() >= _SECOND else None
+        token = self.token
+        return token if token is not None and token.remaining(now) >= _SECOND else None
 
-    def remaining(self) -> timedelta:
-        return self.token.remaining(self._clock.now()) if self.token else _NO_TIME
+    def remaining(self, now: datetime) -> timedelta:
+        return self.token.remaining(now) if self.token else _NO_TIME
 
-    def state(self) -> State:
-        token = self.usable()
+    def state(self, now: datetime) -> State:
+        token = self.usable(now)
         if token is None:
             return State.EXPIRED if self.token else State.MISSING
         if token.suspect:
             return State.SUSPECT
-        return State.STALE if self._clock.now() >= self._plan.due_at else State.FRESH
+        return State.STALE if now >= self._plan.due_at else State.FRESH
 
     def not_ready(self) -> NotReady:
-        error = self._plan.error
+        error, now = self._plan.error, self._clock.now()
         why = f": {error}" if error else ""
         return NotReady(
-            f"{self._key}: the token is {self.state()}{why}",
-            retry_after=max(self._plan.refresh_at - self._clock.now(), _SECOND),
+            f"{self._key}: the token is {self.state(now)}{why}",
+            retry_after=max(self._plan.refresh_at - now, _SECOND),
             cause=error,
         )
 
     async def newer_than(self, generation: int) -> None:
         """Return once there is a token of a greater one."""
         while self.token is None or self.token.generation <= generation:
+            self._changed = self._changed or asyncio.Event()
             await self._changed.wait()
 
     # What takes its place
@@ -92,7 +97,7 @@ class Kept:
         known, now = self.token, self._clock.now()
         token = replace(token, refreshing=False)
         if known is None or known.value != token.value:
-            if known is None or token.generation > known.generation or not self.usable():
+            if known is None or token.generation > known.generation or not self.usable(now):
                 self._take(token, now, asked=asked)
             return
         self.token = replace(token, generation=max(known.generation, token.generation))
@@ -105,11 +110,13 @@ class Kept:
             log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self._key))
 
     def _take(self, token: Token, now: datetime, *, asked: bool) -> None:
-        self.token = token
+        is_first, self.token = self.token is None, token
         self._plan.kept(token, now, same=False)
-        log.info("token_fetched" if asked else "token_adopted", **self._facts(token))
-        self._changed.set()
-        self._changed = asyncio.Event()
+        if asked or not is_first:
+            log.info("token_fetched" if asked else "token_adopted", **self._facts(token))
+        if self._changed:
+            self._changed.set()
+            self._changed = None
 
     def doubt(self, *, suspect: bool) -> None:
         """The store says so of this very token."""

@@ -46,7 +46,6 @@ class Trail:
     def __init__(self, clock: Clock, file: AuditFile) -> None:
         self.file = file
         self._clock = clock
-        self._generations: dict[str, int] = {}
         self._uses = Tally(period=_HOUR, most=10_000, tell=self._tell)
         self._refused = Tally(period=_MINUTE, most=1000, tell=self._tell)
         # Apart from those of clients: strangers may come from as many addresses as they like.
@@ -64,23 +63,20 @@ class Trail:
             alike = (deed.what, deed.who, source(deed.where), deed.route, deed.key, deed.outcome)
             tally.note(alike, deed, now)
 
-    def learn(self, key: TokenKey, generation: int) -> None:
-        """The token of *key* is this one now, whoever has seen to that."""
+    def learn(self, key: TokenKey, *, before: int, generation: int) -> None:
+        """The token of *key* is another one than *before*, whoever has seen to that."""
         name, now = str(key), self._clock.now()
-        before = self._generations.get(name, generation)
-        self._generations[name] = generation
-        if before and before != generation:
-            self._uses.end(now, which=lambda use: isinstance(use, _Use) and use.key == name)
-            self._tell(
-                Deed(
-                    who="tokend",
-                    what="replaced",
-                    key=name,
-                    before=before,
-                    generation=generation,
-                    outcome=OK,
-                ).facts()
-            )
+        self._uses.end(now, which=lambda use: isinstance(use, _Use) and use.key == name)
+        self._tell(
+            Deed(
+                who="tokend",
+                what="replaced",
+                key=name,
+                before=before,
+                generation=generation,
+                outcome=OK,
+            ).facts()
+        )
 
     def sweep(self) -> None:
         """Called now and then: tell what was counted."""

@@ -18,7 +18,7 @@ from tokend.errors import ConfigError, InstallationError, ListenError, StoreErro
 from tokend.systemd import Systemd
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
 log = structlog.get_logger()
 
@@ -35,13 +35,13 @@ def serve(path: Path) -> None:
     still_open = process.close_to_others()
     systemd = _systemd()
     try:
-        settings = _read(path)
+        read = partial(_lean, path)
+        settings = _told(read)
         logs.configure(settings.log.level)
         for warning in settings.warnings:
             log.warning("configuration_doubtful", found=warning)
         for trouble in still_open:
             log.warning("open_to_others", trouble=trouble)
-        read = partial(config.load, path, environ=os.environ)
         run(daemon.serve(settings, SystemClock(), read=read, systemd=systemd))
     except Failure as failure:
         systemd.status(str(failure))
@@ -70,15 +70,19 @@ def _number(things: Mapping[str, object], name: str) -> str:
 
 def load(path: Path) -> config.Config:
     """The configuration, its warnings told."""
-    settings = _read(path)
+    settings = _told(partial(config.load, path, environ=os.environ))
     for warning in settings.warnings:
         click.echo(f"tokend: warning: {warning}", err=True)
     return settings
 
 
-def _read(path: Path) -> config.Config:
+def _lean(path: Path) -> config.Config:
+    return config.load(path, environ=os.environ).without_files()
+
+
+def _told(read: Callable[[], config.Config]) -> config.Config:
     try:
-        return config.load(path, environ=os.environ)
+        return read()
     except ConfigError as error:
         raise Failure(str(error), code=os.EX_CONFIG) from None
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 AnyApp: TypeAlias = AppSettings | WecomAppSettings
 
+# What is kept of an account, the access_token first, and when. Many accounts share one.
+Paces: TypeAlias = tuple[tuple[str, Pace], ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyConfig:
@@ -33,11 +36,25 @@ class KeyConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppConfig:
-    """One account, and what is kept of it, the access_token first."""
+    """One account. Of what is kept of it there is no more than it takes to tell: there may be very
+    many.
+    """
 
     app: App
     method: str
-    keys: tuple[KeyConfig, ...]
+    paces: Paces
+
+    @property
+    def keys(self) -> list[KeyConfig]:
+        return [
+            KeyConfig(
+                app=self.app,
+                key=TokenKey(app=self.app.name, appid=self.app.appid, kind=kind),
+                method=self.method,
+                pace=pace,
+            )
+            for kind, pace in self.paces
+        ]
 
 
 def account_settings(given: Any) -> type[AnyApp]:
@@ -53,6 +70,7 @@ class Accounts:
         self._files = files
         self._terms = terms
         self._owners: dict[str, str] = {}
+        self._paces: dict[tuple[object, ...], Paces] = {}
         self.mistakes: list[str] = []
         self.keys: list[TokenKey] = []
 
@@ -69,24 +87,25 @@ class Accounts:
             return None
         keys = [TokenKey(app=name, appid=settings.appid, kind=kind) for kind in settings.kinds]
         self.keys += keys
-        paces = [self._pace(key, settings) for key in keys]
+        paces = self._paces_of(settings)
+        for key, (_, pace) in zip(keys, paces, strict=True):
+            self.mistakes += _too_late(key, settings, pace, self._terms)
         if secret is None:
             return None
         app = App(name=name, appid=settings.appid, secret=secret)
-        return AppConfig(
-            app=app,
-            method=settings.method,
-            keys=tuple(
-                KeyConfig(app=app, key=key, method=settings.method, pace=pace)
-                for key, pace in zip(keys, paces, strict=True)
-            ),
-        )
+        return AppConfig(app=app, method=settings.method, paces=paces)
 
-    def _pace(self, key: TokenKey, settings: AnyApp) -> Pace:
-        make = PACES[settings.method] if key.kind == ACCESS_TOKEN else ticket_pace
-        pace = make(timedelta(seconds=settings.ahead_seconds), self._terms)
-        self.mistakes += _too_late(key, settings, pace, self._terms)
-        return pace
+    def _paces_of(self, settings: AnyApp) -> Paces:
+        alike = (settings.method, settings.kinds, settings.ahead_seconds)
+        if alike not in self._paces:
+            self._paces[alike] = tuple(
+                (kind, self._pace(kind, settings)) for kind in settings.kinds
+            )
+        return self._paces[alike]
+
+    def _pace(self, kind: str, settings: AnyApp) -> Pace:
+        make = PACES[settings.method] if kind == ACCESS_TOKEN else ticket_pace
+        return make(timedelta(seconds=settings.ahead_seconds), self._terms)
 
     def _secret(self, name: str, settings: AnyApp) -> Secret | None:
         setting = "secret_file" if settings.secret_file else "secret_credential"

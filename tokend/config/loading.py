@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -67,10 +67,19 @@ class Config:
     log: LogSettings
     terms: Terms
     apps: Mapping[str, AppConfig]
-    keys: tuple[TokenKey, ...]
     clients: Mapping[str, Client]
     secret_files: Mapping[str, Path]
     warnings: tuple[str, ...]
+
+    @property
+    def keys(self) -> Iterator[TokenKey]:
+        return (config.key for app in self.apps.values() for config in app.keys)
+
+    def without_files(self) -> Config:
+        """The same for whoever will not look for *secret_files* again: of many apps these would be
+        a fifth of all that is kept in memory.
+        """
+        return replace(self, secret_files={})
 
 
 def load(path: Path, *, environ: Mapping[str, str]) -> Config:
@@ -142,7 +151,6 @@ class _Reading:
             log=log,
             terms=terms,
             apps=apps,
-            keys=tuple(self._keys),
             clients=clients,
             secret_files=self._files.named,
             warnings=tuple(self._files.warnings),
