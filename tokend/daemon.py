@@ -45,7 +45,7 @@ from tokend.reload import Reload
 from tokend.schedule import Schedule
 from tokend.signals import signalled
 from tokend.store.opening import open_store
-from tokend.summary import summary
+from tokend.summary import RollCall
 from tokend.systemd import Systemd
 from tokend.upstreams import open_transports, urls
 from tokend.wechat.relay import open_relay
@@ -123,14 +123,14 @@ async def serve(
             trail.sweep()
             if systemd.listens:
                 systemd.alive()
-                systemd.status(
-                    summary(
-                        [keeper.status() for keeper in fleet.keepers.values()],
-                        mistakes=reload.mistakes,
-                        store_trouble=follower.trouble,
-                        now=clock.wall(),
+                if summary := roll.go_on():
+                    systemd.status(
+                        summary.line(
+                            mistakes=reload.mistakes,
+                            store_trouble=follower.trouble,
+                            now=clock.wall(),
+                        )
                     )
-                )
 
         def reloaded() -> None:
             trail.file.move(reload.active.log.audit_file)
@@ -139,21 +139,17 @@ async def serve(
         schedule = Schedule(clock, most_at_once=config.terms.at_once, on_watch=tell)
         owners = Owners(clock)
 
-        def replaced(keeper: Keeper, before: Token | None) -> None:
-            owners.learn(keeper, before)
-            if before:
-                trail.learn(keeper.key, before=before.generation, generation=keeper.generation)
-
         fleet = Fleet(
             store=store,
             transports=transports,
             terms=config.terms,
             on_plan=schedule.plan,
-            on_token=replaced,
+            on_token=partial(_replaced, owners, trail),
             on_retire=owners.forget,
             spawn=spawn,
             clock=clock,
         )
+        roll = RollCall(fleet.keepers)
         follower = Follower(store, fleet.records, config.terms, clock)
         access = Access(config.clients.values(), clock)
         handshakes = Handshakes(config.tls.context, clock) if config.tls else None
@@ -200,6 +196,12 @@ async def serve(
         await signals.stop.wait()
         log.info("stopping")
         systemd.stopping()
+
+
+def _replaced(owners: Owners, trail: Trail, keeper: Keeper, before: Token | None) -> None:
+    owners.learn(keeper, before)
+    if before:
+        trail.learn(keeper.key, before=before.generation, generation=keeper.generation)
 
 
 @asynccontextmanager

@@ -53,7 +53,7 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duties:
-    """What the keepers of all keys share, and whom they tell.
+    """What is the same for all keepers, and so is there once.
 
     *spawn* starts a task and owns it. *on_plan* hears of a keeper whose ``next_at`` has changed, or
     that has become more urgent; *on_token* of one that has another token than before, and the one

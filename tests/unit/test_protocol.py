@@ -480,7 +480,7 @@ async def test_what_never_got_to_wechat_is_on_nobodys_share(classic: Scene) -> N
 async def test_the_minute_is_kept_by_a_node_whose_store_forgets(scene: Scene) -> None:
     keeper, _ = await started(scene)
     await keeper.refresh(rejected=None, by="x")
-    record = await scene.table.read(KEY.record)
+    (record,) = await scene.table.read([KEY.record])
     await scene.table.update(KEY.record, lambda _: type(record)())
 
     with pytest.raises(RefreshLimited):

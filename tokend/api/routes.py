@@ -209,7 +209,8 @@ class Routes:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Every key has a token that can be used now, wherever it comes from."""
-        states = {name: keeper.status().state for name, keeper in self._keepers.items()}
+        now = self._clock.now()
+        states = {name: keeper.state(now) for name, keeper in self._keepers.items()}
         missing = {name: state for name, state in states.items() if state not in _SERVED}
         return web.json_response(
             {"ready": not missing, "not_ready": missing}, status=503 if missing else 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 from functools import partial
 from pathlib import Path
@@ -42,10 +43,18 @@ def serve(path: Path) -> None:
             log.warning("configuration_doubtful", found=warning)
         for trouble in still_open:
             log.warning("open_to_others", trouble=trouble)
-        run(daemon.serve(settings, SystemClock(), read=read, systemd=systemd))
+        run(daemon.serve(settings, SystemClock(), read=read, systemd=systemd, on_serving=_settle))
     except Failure as failure:
         systemd.status(str(failure))
         raise
+
+
+def _settle(_: list[str]) -> None:
+    """What has been made by now stays. To look through it for garbage now and then would stop
+    everything for a second where there are 100,000 keys.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _systemd() -> Systemd:

@@ -199,6 +199,7 @@ class _Reading:
             pause=timedelta(seconds=refresh.pause_seconds),
             daily=refresh.daily_limit,
             reserve=refresh.operator_reserve,
+            at_once=refresh.most_at_once,
             mints_alone=refresh.standalone_minter,
         )
         self.mistakes += terms.broken()
