@@ -391,6 +391,24 @@ async def test_changes_tell_what_was_saved_since(any_store: Store) -> None:
     assert news.cursor > seen.cursor
 
 
+async def test_changes_that_are_far_apart_are_not_taken_for_a_loss(redis_socket: Path) -> None:
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
+        await client.flushall()
+        told, cursor = [], 0
+        for minute in range(1, 6):
+            await client.zadd("tokend:changes", {f"wx{minute}": minute * 60_000_000})
+            for _ in range(3):
+                changes = await store.changes(cursor)
+                lost, cursor = changes.cursor < cursor, changes.cursor
+                assert not lost
+                told += changes.records
+
+    assert told == [f"wx{minute}" for minute in range(1, 6)]
+
+
 async def test_changes_of_nothing_are_nothing(any_store: Store) -> None:
     assert (await any_store.changes(0)).records == frozenset()
 

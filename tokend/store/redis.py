@@ -220,9 +220,10 @@ class RedisStore:
             scores = {str(row[0]): int(row[1]) for row in rows}
         told = self._told if since else {}
         lost = bool(since) and not told.keys() <= scores.keys()
-        self._told = {name: score for name, score in scores.items() if score > since - _LOOK_BACK}
+        newest = max(scores.values(), default=0)
+        self._told = {each: score for each, score in scores.items() if score >= newest - _LOOK_BACK}
         return Changes(
-            cursor=0 if lost else max(scores.values(), default=0),
+            cursor=0 if lost else newest,
             records=frozenset(name for name, score in scores.items() if told.get(name) != score),
         )
 
