@@ -307,8 +307,9 @@ class Keeper:
         self._tell_plan()
 
     def _tell_plan(self) -> None:
-        if self._told != self.next_at:
-            self._told = self.next_at
+        next_at = self.next_at
+        if self._told != next_at:
+            self._told = next_at
             self._duties.on_plan(self)
 
     def _launch_request(

@@ -95,7 +95,8 @@ class Kept:
         is the same.
         """
         known, now = self.token, self._clock.now()
-        token = replace(token, refreshing=False)
+        if token.refreshing:
+            token = replace(token, refreshing=False)
         if known is None or known.value != token.value:
             if known is None or token.generation > known.generation or not self.usable(now):
                 self._take(token, now, asked=asked)

@@ -52,7 +52,7 @@ def fill(redis: Redis, apps: int, chance: Random) -> None:
     for first in range(0, apps, BATCH):
         with redis.pipeline(transaction=False) as pipe:
             for number in range(first, min(first + BATCH, apps)):
-                remaining = AHEAD + 60 + chance.random() * (LIFE - AHEAD - 60)
+                remaining = AHEAD + chance.random() * (LIFE - AHEAD)
                 _fill(pipe, appid(number), f"{number:0{TOKEN_LENGTH}}", now + remaining - LIFE)
             pipe.execute()
 
