@@ -8,19 +8,21 @@ Read it in this order:
 1. ``model``      the values: key, secret, token, lease
 2. ``policy``     when a token is due, and how long to wait after a failure; ``terms``: the numbers
    of the refresh protocol and what must hold between them
-3. ``refresher``  the steps of a refresh, by one node at a time; ``asking``: the step to WeChat;
-   ``alarm``: a record that somebody altered; ``contracts``: what they need of a source and a store
+3. ``refresher``  the steps of a refresh, by one node at a time; ``leases``: whose turn it is;
+   ``asking``: the step to WeChat; ``alarm``: a record that somebody altered; ``contracts``: what
+   they need of a source and a store
 4. ``keeper``     one key: what others may ask for; ``kept``: what is served; ``standing``: until
    when; ``plan``: what comes next; ``budget``, ``allowance``, ``share``, ``breaker``: how often;
    ``flight``: a refresh at work
-5. ``schedule``   all keys: which is due next; ``follower``: what other nodes have done;
-   ``ticket``: what is asked for with an access_token
+5. ``schedule``   all keys: which is due next; ``runway``: which of many goes first;
+   ``follower``: what other nodes have done; ``ticket``: what is asked for with an access_token
 6. ``wechat``     what WeChat is asked, and what its answers mean
 7. ``store``      where tokens are kept: memory, SQLite, Redis
 8. ``api``        what business servers may ask; ``facade``: the same in WeChat's words, for SDKs;
    ``forward``: other calls to WeChat, passed on; ``audit``: who did what
 9. ``daemon``     how these become one process, read from top to bottom; ``fleet``: the keepers of
-   all apps, ``reload``: a new configuration, ``systemd``: the service manager, ``summary``: the
+   all apps, ``flights``: their refreshes under way, ``reload``: a new configuration, ``signals``:
+   what the operating system asks, ``systemd``: the service manager, ``summary``: the
    line it shows; ``process``: what it keeps from others on the host; ``logs``, ``outlet``,
    ``traces``, ``uncaught``: what is told, and what never is
 10. ``checkup``   what is looked at before all that, and what to do about it

@@ -12,10 +12,9 @@ from tokend.model import Token
 from tokend.policy import NO_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import timedelta
 
-    from tokend.breaker import Breaker
+    from tokend.breaker import Breakers
     from tokend.budget import Purse
     from tokend.clock import Clock
     from tokend.contracts import Issue, Source
@@ -39,9 +38,7 @@ class Right:
 class Asking:
     """All raise ``UpstreamError``; under a right also ``LeaseBusy`` where that is too old."""
 
-    def __init__(
-        self, key: TokenKey, source: Source, breakers: Sequence[Breaker], clock: Clock
-    ) -> None:
+    def __init__(self, key: TokenKey, source: Source, breakers: Breakers, clock: Clock) -> None:
         self._key = key
         self._source = source
         self._breakers = breakers
@@ -89,12 +86,13 @@ class Asking:
             raise LeaseBusy(f"{self._key}: its lease was too old to ask under; beginning again")
 
     async def _issued(self, issue: Issue, *, fence: int) -> Token:
-        for breaker in self._breakers:
+        breakers = self._breakers.of(self._key)
+        for breaker in breakers:
             breaker.admit()
         asked_at = self._clock.now()
         try:
             return Token.of(await issue(), asked_at=asked_at, fence=fence)
         except UpstreamUnreachable:
-            for breaker in self._breakers:
+            for breaker in breakers:
                 breaker.take_back()
             raise

@@ -36,19 +36,35 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+class Budgets:
+    """Those of all keys. Most are never asked for."""
+
+    def __init__(self, store: Store, terms: Terms, clock: Clock) -> None:
+        self._store = store
+        self._terms = terms
+        self._clock = clock
+        self._of_keys: dict[TokenKey, Budget] = {}
+
+    def of(self, key: TokenKey) -> Budget:
+        if key not in self._of_keys:
+            self._of_keys[key] = Budget(key, self._store, self._terms, self._clock)
+        return self._of_keys[key]
+
+
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """A budget in somebody's hand."""
+    """The budget of a key in somebody's hand."""
 
-    budget: Budget
-    caller: str
+    budgets: Budgets
+    key: TokenKey
+    caller: str = NOBODY
     by_operator: bool = False
 
     async def pay(self) -> None:
-        await self.budget.spend(self.caller, by_operator=self.by_operator)
+        await self.budgets.of(self.key).spend(self.caller, by_operator=self.by_operator)
 
     async def refund(self) -> None:
-        await self.budget.refund(self.caller, by_operator=self.by_operator)
+        await self.budgets.of(self.key).refund(self.caller, by_operator=self.by_operator)
 
 
 class Budget:

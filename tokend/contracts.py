@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from tokend.model import Changes, Issued, Lease, Token, TokenKey
+from tokend.model import Changes, Found, Issued, Lease, Token, TokenKey
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -17,26 +16,21 @@ if TYPE_CHECKING:
 Issue: TypeAlias = Callable[[], Awaitable[Issued]]
 
 
-async def _nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Two ways to be issued a credential, both raising only ``UpstreamError``.
-
-    *current* gives the one there is, or the next when its time has come; *new* always gives
-    another one and ends the life of the one before. One function for both: asking is never free.
-    *prepare* is awaited before either, while no lease runs out, and raises any ``TokendError``.
-    """
-
-    current: Issue
-    new: Issue
-    prepare: Callable[[], Awaitable[None]] = _nothing
+class Source(Protocol):
+    """Two ways to be issued the credential of a key, both raising only ``UpstreamError``."""
 
     @property
     def is_idempotent(self) -> bool:
-        return self.current is not self.new
+        """Tell if the two differ; else asking is never free."""
+
+    async def prepare(self) -> None:
+        """Awaited before either, while no lease runs out. Raises any ``TokendError``."""
+
+    async def current(self) -> Issued:
+        """The one there is, or the next when its time has come."""
+
+    async def new(self) -> Issued:
+        """Always another one, which ends the life of the one before."""
 
 
 class Store(Protocol):
@@ -46,6 +40,9 @@ class Store(Protocol):
         """The kept token, expired or not. Raises ``RecordUnreadable`` if something else is there;
         ``acquire`` and ``save`` take that for none.
         """
+
+    async def load_many(self, keys: Sequence[TokenKey]) -> list[Found]:
+        """What ``load`` gives or raises for each of *keys*, in as few steps as the store can."""
 
     async def acquire(
         self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -38,13 +37,15 @@ from tokend.facade.owners import Owners
 from tokend.facade.routes import Facade
 from tokend.findings import Verdict
 from tokend.fleet import Fleet
+from tokend.flights import flying
 from tokend.follower import Follower
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
 from tokend.reload import Reload
 from tokend.schedule import Schedule
+from tokend.signals import signalled
 from tokend.store.opening import open_store
-from tokend.summary import summary
+from tokend.summary import RollCall
 from tokend.systemd import Systemd
 from tokend.upstreams import open_transports, urls
 from tokend.wechat.relay import open_relay
@@ -66,18 +67,13 @@ if TYPE_CHECKING:
     from tokend.clock import Clock
     from tokend.config import Config
     from tokend.contracts import Store
-    from tokend.flight import Outcome, Spawn
     from tokend.keeper import Keeper
-    from tokend.model import Platform, TokenKey
+    from tokend.model import Platform, Token, TokenKey
     from tokend.wechat.transport import Transport
 
 log = structlog.get_logger()
 
 OnServing: TypeAlias = "Callable[[list[str]], None]"
-
-# A refresh under way when tokend stops is given this long: a call to WeChat, and the saving.
-# With the time that open requests get, this stays under 15 s.
-_LAST_FLIGHTS_SECONDS = 9.0
 
 # Between two pieces of a call that is passed on.
 _IDLE = timedelta(seconds=30)
@@ -116,46 +112,44 @@ async def serve(
     """
     systemd = systemd or Systemd({})
     async with AsyncExitStack() as stack:
-        signals = stack.enter_context(_signalled())
+        signals = stack.enter_context(signalled())
         store = await stack.enter_async_context(edges.store(config, clock))
         await _examine(store, config.keys)
         transports = await stack.enter_async_context(edges.transports(config))
-        spawn = await stack.enter_async_context(_flights())
+        spawn = await stack.enter_async_context(flying())
         trail = stack.enter_context(_trail(config, clock))
 
         def tell() -> None:
             trail.sweep()
             if systemd.listens:
                 systemd.alive()
-                systemd.status(
-                    summary(
-                        [keeper.status() for keeper in fleet.keepers.values()],
-                        mistakes=reload.mistakes,
-                        store_trouble=follower.trouble,
-                        now=clock.wall(),
+                if summary := roll.go_on():
+                    systemd.status(
+                        summary.line(
+                            mistakes=reload.mistakes,
+                            store_trouble=follower.trouble,
+                            now=clock.wall(),
+                        )
                     )
-                )
 
         def reloaded() -> None:
             trail.file.move(reload.active.log.audit_file)
             tell()
 
-        schedule = Schedule(clock, on_watch=tell)
+        schedule = Schedule(clock, most_at_once=config.terms.at_once, on_watch=tell)
         owners = Owners(clock)
-
-        def planned(keeper: Keeper) -> None:
-            schedule.plan(keeper)
-            owners.learn(keeper)
-            trail.learn(keeper.key, keeper.generation)
 
         fleet = Fleet(
             store=store,
             transports=transports,
             terms=config.terms,
-            on_plan=planned,
+            on_plan=schedule.plan,
+            on_token=partial(_replaced, owners, trail),
+            on_retire=owners.forget,
             spawn=spawn,
             clock=clock,
         )
+        roll = RollCall(fleet.keepers)
         follower = Follower(store, fleet.records, config.terms, clock)
         access = Access(config.clients.values(), clock)
         handshakes = Handshakes(config.tls.context, clock) if config.tls else None
@@ -188,10 +182,11 @@ async def serve(
             trail=trail,
             shaped=shaped,
         )
+        fleet.apply(config.apps)
+        await follower.look_at_all()
         where = await stack.enter_async_context(
             _listening(config, make, tls=handshakes, passed=systemd.sockets)
         )
-        fleet.apply(config.apps)
         await stack.enter_async_context(schedule.running())
         await stack.enter_async_context(_running(follower.run()))
         await stack.enter_async_context(_running(reload.run(signals.hangup)))
@@ -202,6 +197,12 @@ async def serve(
         await signals.stop.wait()
         log.info("stopping")
         systemd.stopping()
+
+
+def _replaced(owners: Owners, trail: Trail, keeper: Keeper, before: Token | None) -> None:
+    owners.learn(keeper, before)
+    if before:
+        trail.learn(keeper.key, before=before.generation, generation=keeper.generation)
 
 
 @asynccontextmanager
@@ -310,61 +311,9 @@ def _unix(config: Config) -> UnixSocket | None:
 
 
 @asynccontextmanager
-async def _flights() -> AsyncIterator[Spawn]:
-    """Owns the tasks of refreshes. On leaving they get time to land: what WeChat gave is saved.
-
-    Not a TaskGroup, which would end all refreshes because of one.
-    """
-    flights: set[asyncio.Task[Outcome]] = set()
-
-    def spawn(flight: Coroutine[None, None, Outcome]) -> asyncio.Task[Outcome]:
-        task = asyncio.get_running_loop().create_task(flight)
-        flights.add(task)
-        task.add_done_callback(flights.discard)
-        return task
-
-    try:
-        yield spawn
-    finally:
-        if flights:
-            await asyncio.wait(flights, timeout=_LAST_FLIGHTS_SECONDS)
-        await tasks.end(flights)
-
-
-@asynccontextmanager
 async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
     try:
         yield
     finally:
         await tasks.end([task])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Signals:
-    """*stop* is set by the first SIGTERM or SIGINT, *hangup* by every SIGHUP."""
-
-    stop: asyncio.Event
-    hangup: asyncio.Event
-
-
-@contextmanager
-def _signalled() -> Iterator[_Signals]:
-    """Another SIGTERM or SIGINT after the first ends the process at once."""
-    loop = asyncio.get_running_loop()
-    signals = _Signals(stop=asyncio.Event(), hangup=asyncio.Event())
-    stops = (signal.SIGTERM, signal.SIGINT)
-
-    def request_stop() -> None:
-        signals.stop.set()
-        for number in stops:
-            loop.remove_signal_handler(number)
-
-    for number in stops:
-        loop.add_signal_handler(number, request_stop)
-    loop.add_signal_handler(signal.SIGHUP, signals.hangup.set)
-    try:
-        yield signals
-    finally:
-        for number in (*stops, signal.SIGHUP):
-            loop.remove_signal_handler(number)

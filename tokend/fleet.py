@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tokend.breaker import APP_LIMITS, Breaker, process_limits
-from tokend.budget import Budget
-from tokend.contracts import Source
-from tokend.keeper import Keeper
-from tokend.model import ACCESS_TOKEN, Issued
-from tokend.refresher import Refresher
+from tokend.breaker import Breakers
+from tokend.budget import Budgets
+from tokend.keeper import Duties, Keeper
+from tokend.model import ACCESS_TOKEN
+from tokend.refresher import Means, Refresher
 from tokend.ticket import TicketSource
 from tokend.wechat import recipes
 from tokend.wechat.replies import read_token
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 
     from tokend.clock import Clock
     from tokend.config import AppConfig, KeyConfig
-    from tokend.contracts import Store
+    from tokend.contracts import Source, Store
     from tokend.flight import Spawn
-    from tokend.model import App, Platform
+    from tokend.model import App, Issued, Platform, Token
     from tokend.terms import Terms
     from tokend.wechat.transport import Transport
 
@@ -31,7 +30,8 @@ class Fleet:
     """*keepers* by key (``shop/access_token``), *names* are theirs, in order, and *records* are
     by the key's name in the store.
 
-    *on_plan* hears of every keeper that may have another token, or another plan.
+    *on_plan* and *on_token* are those of ``Duties``; *on_retire* hears of a keeper that was taken
+    out.
     """
 
     def __init__(
@@ -41,21 +41,25 @@ class Fleet:
         transports: Mapping[Platform, Transport],
         terms: Terms,
         on_plan: Callable[[Keeper], None],
+        on_token: Callable[[Keeper, Token | None], None],
+        on_retire: Callable[[Keeper], None],
         spawn: Spawn,
         clock: Clock,
     ) -> None:
         self.keepers: dict[str, Keeper] = {}
         self.names: Sequence[str] = ()
         self.records: dict[str, Keeper] = {}
-        self._configured: dict[str, AppConfig] = {}
-        self._apps: dict[str, App] = {}
-        self._breaker = Breaker("tokend", process_limits(0), clock)
-        self._store = store
+        self._apps: dict[str, AppConfig] = {}
         self._transports = transports
-        self._terms = terms
-        self._on_plan = on_plan
-        self._spawn = spawn
-        self._clock = clock
+        self._means = Means(store=store, terms=terms, breakers=Breakers(clock), clock=clock)
+        self._duties = Duties(
+            budgets=Budgets(store, terms, clock),
+            clock=clock,
+            spawn=spawn,
+            on_plan=on_plan,
+            on_token=on_token,
+        )
+        self._on_retire = on_retire
 
     def apply(self, apps: Mapping[str, AppConfig]) -> None:
         """Keep these apps and no others. What has not changed does not notice, and what is the same
@@ -63,13 +67,13 @@ class Fleet:
 
         A refresh under way ends as it began; the next one goes by the new configuration.
         """
-        before, self._configured = self._configured, dict(apps)
+        before, self._apps = self._apps, dict(apps)
         old = _by_key(each for name, each in before.items() if apps.get(name) is not each)
         new = _by_key(each for name, each in apps.items() if before.get(name) is not each)
         for name, config in old.items():
             if name not in new or new[name].key != config.key:
                 self._remove(name)
-        self._breaker.limit(process_limits(sum(len(each.keys) for each in apps.values())))
+        self._means.breakers.expect(sum(len(each.paces) for each in apps.values()))
         for name, config in new.items():
             if name not in self.keepers:
                 self._add(config)
@@ -77,67 +81,64 @@ class Fleet:
                 self.keepers[name].reconfigure(self._refresher(config), config.pace)
         if old.keys() != new.keys():
             self.names = sorted(self.keepers)
-        self._apps = {config.app.appid: config.app for config in apps.values()}
 
     def app(self, appid: str) -> App | None:
         """The app that is configured now with this appid."""
-        return self._apps.get(appid)
+        tokens = self.records.get(f"{appid}/{ACCESS_TOKEN}")
+        return self._apps[tokens.key.app].app if tokens else None
 
     def _add(self, config: KeyConfig) -> None:
-        keeper = Keeper(
-            config.key,
-            self._refresher(config),
-            Budget(config.key, self._store, self._terms, self._clock),
-            pace=config.pace,
-            clock=self._clock,
-            spawn=self._spawn,
-            on_plan=self._on_plan,
-        )
+        keeper = Keeper(config.key, self._refresher(config), pace=config.pace, duties=self._duties)
         self.keepers[str(config.key)] = self.records[config.key.record] = keeper
-        self._on_plan(keeper)
+        self._duties.on_plan(keeper)
 
     def _remove(self, name: str) -> None:
         keeper = self.keepers.pop(name)
         keeper.retire()
+        self._on_retire(keeper)
         if self.records[keeper.key.record] is keeper:
             del self.records[keeper.key.record]
 
     def _refresher(self, config: KeyConfig) -> Refresher:
-        return Refresher(
-            config.key,
-            self._source(config),
-            self._store,
-            terms=self._terms,
-            breakers=[Breaker(str(config.key), APP_LIMITS, self._clock), self._breaker],
-            clock=self._clock,
-        )
+        return Refresher(config.key, self._source(config), self._means)
 
     def _source(self, config: KeyConfig) -> Source:
         app = config.app
         transport = self._transports[app.platform]
         if config.key.kind == ACCESS_TOKEN:
-            return token_source(recipes.ACCESS_TOKENS[config.method], app, transport)
-        tickets = TicketSource(
+            return TokenSource(recipes.ACCESS_TOKENS[config.method], app, transport)
+        return TicketSource(
             recipes.TICKETS[app.platform][config.key.kind],
             app,
             transport,
             self.keepers[f"{app.name}/{ACCESS_TOKEN}"],
         )
-        issue = tickets.issue
-        return Source(current=issue, new=issue, prepare=tickets.prepare)
 
 
 def _by_key(apps: Iterable[AppConfig]) -> dict[str, KeyConfig]:
     return {str(config.key): config for app in apps for config in app.keys}
 
 
-def token_source(recipe: recipes.Recipe, app: App, transport: Transport) -> Source:
-    """How this app's access_token is got, as the core wants to know it."""
-    current = partial(_issue, recipe.current, app, transport)
-    if recipe.new is recipe.current:
-        return Source(current=current, new=current)
-    return Source(current=current, new=partial(_issue, recipe.new, app, transport))
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """How *app*'s access_token is got, as the core wants to know it."""
 
+    recipe: recipes.Recipe
+    app: App
+    transport: Transport
 
-async def _issue(ask: recipes.Ask, app: App, transport: Transport) -> Issued:
-    return read_token(await transport.send(ask(app)), app)
+    @property
+    def is_idempotent(self) -> bool:
+        return self.recipe.new is not self.recipe.current
+
+    async def prepare(self) -> None:
+        """It takes nothing."""
+
+    async def current(self) -> Issued:
+        return await self._issue(self.recipe.current)
+
+    async def new(self) -> Issued:
+        return await self._issue(self.recipe.new)
+
+    async def _issue(self, ask: recipes.Ask) -> Issued:
+        return read_token(await self.transport.send(ask(self.app)), self.app)

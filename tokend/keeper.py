@@ -9,6 +9,8 @@ operator) joins the flight there is, or starts the one that everybody else will 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from random import random
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from tokend.budget import NOBODY, Purse
+from tokend.budget import Purse
 from tokend.errors import (
     LeaseBusy,
     RefreshLimited,
@@ -26,16 +28,16 @@ from tokend.errors import (
 from tokend.flight import Flight
 from tokend.kept import Kept
 from tokend.model import Replaced, Status
-from tokend.plan import Plan, Purpose
+from tokend.plan import LONG_AGO, NEVER, Plan, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from tokend.budget import Budget
+    from tokend.budget import Budgets
     from tokend.clock import Clock
     from tokend.flight import Outcome, Spawn
-    from tokend.model import Answer, Secret, Token, TokenKey
+    from tokend.model import Answer, Found, Secret, State, Token, TokenKey
     from tokend.policy import Pace
     from tokend.refresher import Refresher
     from tokend.standing import Standing
@@ -50,34 +52,50 @@ _NO_TIME = timedelta(0)
 _SECOND = timedelta(seconds=1)
 
 
-class Keeper:
-    """Keeps the token of one key.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duties:
+    """What is the same for all keepers, and so is there once.
 
-    *spawn* starts a task and owns it; *on_plan* is told whenever ``next_at`` may have changed.
+    *spawn* starts a task and owns it. *on_plan* hears of a keeper whose ``next_at`` has changed, or
+    that has become more urgent; *on_token* of one that has another token than before, and the one
+    before.
     """
 
-    def __init__(
-        self,
-        key: TokenKey,
-        refresher: Refresher,
-        budget: Budget,
-        *,
-        pace: Pace,
-        clock: Clock,
-        spawn: Spawn,
-        on_plan: Callable[[Keeper], None],
-        draw: Callable[[], float] = random,
-    ) -> None:
+    budgets: Budgets
+    clock: Clock
+    spawn: Spawn
+    on_plan: Callable[[Keeper], None]
+    on_token: Callable[[Keeper, Token | None], None] = lambda _, __: None
+    draw: Callable[[], float] = random
+
+
+class Keeper:
+    """Keeps the token of one key."""
+
+    __slots__ = (
+        "_checked_at",
+        "_duties",
+        "_flight",
+        "_is_retired",
+        "_kept",
+        "_landing",
+        "_plan",
+        "_refresher",
+        "_told",
+        "_waiters",
+        "key",
+    )
+
+    def __init__(self, key: TokenKey, refresher: Refresher, *, pace: Pace, duties: Duties) -> None:
         self.key = key
-        self._clock = clock
-        self._spawn = spawn
-        self._on_plan = on_plan
-        self._checked_at = clock.now() - _CHECK_PAUSE
-        self._plan = Plan(pace, clock.now(), draw)
-        self._kept = Kept(key, self._plan, clock)
-        self._budget = budget
+        self._duties = duties
+        self._checked_at = LONG_AGO
+        self._plan = Plan(pace, duties.clock.now(), duties.draw)
+        self._kept = Kept(key, self._plan, duties.clock)
         self._flight: Flight | None = None
+        self._landing: asyncio.Event | None = None
         self._waiters = 0
+        self._told: datetime | None = None
         self._is_retired = False
         self._refresher = self._listening_to(refresher)
 
@@ -88,33 +106,61 @@ class Keeper:
         return self._kept.answer()
 
     async def ready(self, patience: timedelta) -> Answer:
-        """The token to use now; where there is none, what the refresh that is running brings."""
-        missing = self._kept.usable() is None
-        if missing and self._flight and self._waiters < _WAITERS:
+        """The token to use now; where there is none, what the refresh brings that is running, or
+        waits for its turn: it comes first then.
+        """
+        now = self._duties.clock.now()
+        if self._kept.usable(now) is None and self._is_coming(now) and self._waiters < _WAITERS:
             self._waiters += 1
             try:
-                await self.settled(patience)
+                if not self._flight:
+                    self._duties.on_plan(self)
+                await self._landed(patience)
             finally:
                 self._waiters -= 1
         return self.current()
+
+    def _is_coming(self, now: datetime) -> bool:
+        is_due = self._plan.purpose(now) is not None and not self._is_retired
+        return self._flight is not None or is_due
+
+    async def _landed(self, patience: timedelta) -> None:
+        """Return once a refresh has ended, or there is a token, or the *patience* is over."""
+        self._landing = self._landing or asyncio.Event()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._landing.wait(), patience.total_seconds())
+
+    def _land(self) -> None:
+        if self._landing:
+            self._landing.set()
+            self._landing = None
 
     @property
     def standing(self) -> Standing:
         """Of the current token: over when anything about it changes, or a refresh begins."""
         return self._kept.standing
 
+    def state(self, now: datetime) -> State:
+        return self._kept.state(now)
+
     def status(self) -> Status:
+        now = self._duties.clock.now()
         return Status(
             key=self.key,
-            state=self._kept.state(),
+            state=self._kept.state(now),
             token=self._kept.token,
-            expires_in=self._kept.remaining(),
+            expires_in=self._kept.remaining(now),
             refreshing=self._flight is not None,
-            next_refresh_in=max(self._plan.refresh_at - self._clock.now(), _NO_TIME),
+            next_refresh_in=max(self._plan.refresh_at - now, _NO_TIME),
             failures=self._plan.failures,
             error=self._plan.error,
             record_trouble=self._refresher.record_trouble,
         )
+
+    @property
+    def token(self) -> Token | None:
+        """What there is, usable or not."""
+        return self._kept.token
 
     @property
     def generation(self) -> int:
@@ -133,23 +179,38 @@ class Keeper:
         """When ``refresh_if_due`` will next have something to do."""
         return self._plan.next_at
 
-    def refresh_if_due(self) -> None:
+    @property
+    def urgency(self) -> tuple[int, datetime]:
+        """Of several that are due the least comes first: what readers wait for; tokens that are to
+        be replaced, by their ends; what nobody has asked for yet; and last what is compared, or put
+        back, for good measure.
+        """
+        now = self._duties.clock.now()
+        token = self._kept.usable(now)
+        if token is None:
+            return (0 if self._waiters else 2, NEVER)
+        is_replaced = token.suspect or self._plan.purpose(now) is Purpose.REFRESH
+        return (1 if is_replaced else 3, token.expires_at)
+
+    def refresh_if_due(self) -> Flight | None:
         """Start what the plan wants done now, if nobody is at it."""
-        purpose = self._plan.purpose(self._clock.now())
-        if self._flight is None and purpose and not self._is_retired:
-            self._launch(purpose, self._planned(purpose))
+        purpose = self._plan.purpose(self._duties.clock.now())
+        if purpose is None or self._is_retired:
+            return None
+        self._told = None
+        return None if self._flight else self._launch(purpose, self._planned(purpose))
 
     def store_is_back(self) -> None:
         """Make up for what could not be done without it."""
-        self._plan.store_is_back(self._clock.now())
-        self._on_plan(self)
+        self._plan.store_is_back(self._duties.clock.now())
+        self._tell_plan()
 
     def reconfigure(self, refresher: Refresher, pace: Pace) -> None:
         """Go by these from the next flight on; the one under way keeps what it began with."""
         refresher.saw(self._kept.token)
         self._refresher = self._listening_to(refresher)
-        self._plan.change(pace, self._kept.token, self._clock.now())
-        self._on_plan(self)
+        self._plan.change(pace, self._kept.token, self._duties.clock.now())
+        self._tell_plan()
 
     def retire(self) -> None:
         """Plan nothing any more: the app is gone from the configuration."""
@@ -164,7 +225,7 @@ class Keeper:
         A report of any other token than the current one asks WeChat nothing. Raises
         ``RefreshLimited``, ``NotReady``, ``UpstreamError``, ``StoreError``; the token stays then.
         """
-        token = self._kept.usable()
+        token = self._kept.usable(self._duties.clock.now())
         if token is None:
             return await self._replace_nothing(rejected, by)
         if rejected is not None and not token.is_reported(rejected):
@@ -195,42 +256,39 @@ class Keeper:
         where that is free, and not too often. Never raises.
         """
         if self._flight is None and self.check_in() <= _NO_TIME:
-            self._checked_at = self._clock.now()
+            self._checked_at = self._duties.clock.now()
             self._launch(Purpose.CONFIRM, self._planned(Purpose.CONFIRM))
         await self.settled(patience)
 
     def check_in(self) -> timedelta:
         """How long ``check`` will have nothing to do, if nothing happens."""
+        now = self._duties.clock.now()
         if self._flight:
             return _NO_TIME
-        if not self._is_checkable:
+        if self._kept.usable(now) is None or not self._refresher.is_free:
             return timedelta.max
-        now = self._clock.now()
         return max(self._checked_at + _CHECK_PAUSE - now, self._plan.wait_for_report(now))
-
-    @property
-    def _is_checkable(self) -> bool:
-        return self._kept.usable() is not None and self._refresher.is_free
 
     async def settled(self, patience: timedelta) -> None:
         """Return when no refresh is under way, or the *patience* is over."""
         if self._flight:
-            await asyncio.wait([self._flight.task], timeout=patience.total_seconds())
+            await self._landed(patience)
 
-    async def notice(self) -> bool:
-        """The record may have changed, or be lost: take a newer token, plan to restore ours.
+    def notice(self, given: Found) -> bool:
+        """This is in the store now: take a newer token, plan to restore ours where it is lost.
 
-        Tell if somebody is refreshing it, so that it is worth another look if they die.
+        Tell if somebody is refreshing it, so that it is worth another look if they die. Raises
+        ``StoreError`` if that is what was *given*.
         """
-        found, token = await self._refresher.look(), self._kept.token
+        found, token = self._refresher.judge(given), self._kept.token
         is_lost = found is None or (token is not None and found.is_older_than(token))
-        if is_lost and self._kept.usable():
+        if is_lost and self._kept.usable(self._duties.clock.now()):
             self._kept.miss()
         elif found is not None and (token is None or is_lost or found.fence > token.fence):
             self._kept.adopt(found, asked=False)
         elif found is not None:
             self._kept.doubt(suspect=found.suspect)
-        self._on_plan(self)
+        self._tell(token)
         return found is not None and found.refreshing
 
     async def _replace_nothing(self, rejected: Secret | int | None, by: str) -> Replaced:
@@ -244,30 +302,47 @@ class Keeper:
     # Flights
 
     def _listening_to(self, refresher: Refresher) -> Refresher:
-        refresher.on_answer = self._publish
+        refresher.listener = self
         return refresher
 
-    def _publish(self, token: Token) -> None:
+    def answered(self, token: Token) -> None:
+        """WeChat gave this, which is not saved yet."""
+        before = self._kept.token
         self._kept.publish(token)
-        self._on_plan(self)
+        self._tell(before)
+
+    def _tell(self, before: Token | None) -> None:
+        """What may have changed since the token was that."""
+        token = self._kept.token
+        if token is not None and (before is None or before.value != token.value):
+            self._duties.on_token(self, before)
+            self._land()
+        self._tell_plan()
+
+    def _tell_plan(self) -> None:
+        next_at = self.next_at
+        if self._told != next_at:
+            self._told = next_at
+            self._duties.on_plan(self)
 
     def _launch_request(
         self, condemned: Token | None, rejected: Secret | int | None, by: str
     ) -> Flight:
-        now = self._clock.now()
+        now = self._duties.clock.now()
         forced = rejected is None
         wait = self._plan.wait_for_force(now) if forced else self._plan.wait_for_report(now)
         if wait:
             raise RefreshLimited(f"{self.key}: {self._plan.error}", retry_after=wait)
-        self._budget.check(by, by_operator=forced)
-        purse = Purse(self._budget, by, by_operator=forced)
+        budgets = self._duties.budgets
+        budgets.of(self.key).check(by, by_operator=forced)
+        purse = Purse(budgets, self.key, by, by_operator=forced)
         if condemned is None:
             return self._launch(Purpose.REFRESH, self._refreshing(purse))
         return self._launch(Purpose.REPLACE, partial(self._refresher.replace, condemned, purse))
 
     def _planned(self, purpose: Purpose) -> Work:
         token = self._kept.token
-        purse = Purse(self._budget, NOBODY)
+        purse = Purse(self._duties.budgets, self.key)
         if token is None or purpose is Purpose.REFRESH:
             return self._refreshing(purse)
         if purpose is Purpose.RESTORE:
@@ -280,7 +355,7 @@ class Keeper:
 
     def _launch(self, purpose: Purpose, work: Work) -> Flight:
         self._kept.renew()
-        self._flight = Flight(task=self._spawn(self._fly(purpose, work)))
+        self._flight = Flight(task=self._duties.spawn(self._fly(purpose, work)))
         return self._flight
 
     async def _fly(self, purpose: Purpose, work: Work) -> Outcome:
@@ -297,19 +372,25 @@ class Keeper:
             self._failed(purpose, crash, refresher)
             return crash
         else:
-            self._kept.adopt(token, asked=purpose is not Purpose.RESTORE)
+            self._adopt(token, asked=purpose is not Purpose.RESTORE)
             if purpose is Purpose.RESTORE:
                 log.info("token_restored", key=str(self.key))
             return token
         finally:
             self._flight = None
-            self._on_plan(self)
+            self._tell_plan()
+            self._land()
+
+    def _adopt(self, token: Token, *, asked: bool) -> None:
+        before = self._kept.token
+        self._kept.adopt(token, asked=asked)
+        self._tell(before)
 
     def _is_due(self, known: Token | None, found: Token) -> bool:
         """Tell if *found* leaves the refresh to be done that was begun with *known*."""
         if known is not None and found.generation <= known.generation:
             return True
-        return self._plan.is_due(found, self._clock.now())
+        return self._plan.is_due(found, self._duties.clock.now())
 
     def _is_still(self, token: Token) -> bool:
         kept = self._kept.token
@@ -319,10 +400,10 @@ class Keeper:
         """What went wrong by an old configuration, such as the old AppSecret, is not held against
         the new one.
         """
-        now = self._clock.now()
+        now = self._duties.clock.now()
         self._plan.failed(purpose, error, self._kept.token, now)
         if refresher is not self._refresher:
-            self._plan.forgive(now)
+            self._plan.forgive()
         if isinstance(error, LeaseBusy | RefreshLimited) or purpose is Purpose.RESTORE:
             return
         log.warning(
@@ -334,7 +415,7 @@ class Keeper:
             rid=(error.rid or None) if isinstance(error, UpstreamRefused) else None,
             failures=self._plan.failures,
             next_refresh_in=_seconds(self._plan.refresh_at - now),
-            expires_in=_seconds(self._kept.remaining()),
+            expires_in=_seconds(self._kept.remaining(now)),
         )
 
 

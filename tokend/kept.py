@@ -34,6 +34,8 @@ class Kept:
     raise.
     """
 
+    __slots__ = ("_clock", "_key", "_plan", "standing", "token", "watchers")
+
     def __init__(self, key: TokenKey, plan: Plan, clock: Clock) -> None:
         self.token: Token | None = None
         self._key = key
@@ -46,37 +48,39 @@ class Kept:
 
     def answer(self) -> Answer:
         """The token to use now. Raises ``NotReady``."""
-        token = self.usable()
+        now = self._clock.now()
+        token = self.usable(now)
         if token is None:
             raise self.not_ready()
-        now, state = self._clock.now(), self.state()
+        state = self.state(now)
         expires_in = self._plan.usable_for(token, now)
         stands = expires_in % _SECOND
         if state is State.FRESH:
             stands = min(stands, self._plan.due_at - now)
         return Answer(token=token, state=state, expires_in=expires_in, stands=stands)
 
-    def usable(self) -> Token | None:
+    def usable(self, now: datetime) -> Token | None:
         """The token, unless it has less than a second to live: it would be dead on arrival."""
-        return self.token if self.remaining() >= _SECOND else None
+        token = self.token
+        return token if token is not None and token.remaining(now) >= _SECOND else None
 
-    def remaining(self) -> timedelta:
-        return self.token.remaining(self._clock.now()) if self.token else _NO_TIME
+    def remaining(self, now: datetime) -> timedelta:
+        return self.token.remaining(now) if self.token else _NO_TIME
 
-    def state(self) -> State:
-        token = self.usable()
+    def state(self, now: datetime) -> State:
+        token = self.usable(now)
         if token is None:
             return State.EXPIRED if self.token else State.MISSING
         if token.suspect:
             return State.SUSPECT
-        return State.STALE if self._clock.now() >= self._plan.due_at else State.FRESH
+        return State.STALE if now >= self._plan.due_at else State.FRESH
 
     def not_ready(self) -> NotReady:
-        error = self._plan.error
+        error, now = self._plan.error, self._clock.now()
         why = f": {error}" if error else ""
         return NotReady(
-            f"{self._key}: the token is {self.state()}{why}",
-            retry_after=max(self._plan.refresh_at - self._clock.now(), _SECOND),
+            f"{self._key}: the token is {self.state(now)}{why}",
+            retry_after=max(self._plan.refresh_at - now, _SECOND),
             cause=error,
         )
 
@@ -95,9 +99,10 @@ class Kept:
         is the same.
         """
         known, now = self.token, self._clock.now()
-        token = replace(token, refreshing=False)
+        if token.refreshing:
+            token = replace(token, refreshing=False)
         if known is None or known.value != token.value:
-            if known is None or token.generation > known.generation or not self.usable():
+            if known is None or token.generation > known.generation or not self.usable(now):
                 self._take(token, now, asked=asked)
             return
         self._hold(replace(token, generation=max(known.generation, token.generation)))
@@ -110,9 +115,11 @@ class Kept:
             log.error("token_not_replaced", answers=self._plan.same_answers, key=str(self._key))
 
     def _take(self, token: Token, now: datetime, *, asked: bool) -> None:
+        is_first = self.token is None
         self._hold(token)
         self._plan.kept(token, now, same=False)
-        log.info("token_fetched" if asked else "token_adopted", **self._facts(token))
+        if asked or not is_first:
+            log.info("token_fetched" if asked else "token_adopted", **self._facts(token))
         for tell in tuple(self.watchers):
             tell()
 

@@ -6,12 +6,12 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from tokend.errors import TokendError
+    from tokend.errors import StoreError, TokendError
 
 
 class Secret:
@@ -164,6 +164,10 @@ class Token:
         if isinstance(rejected, int):
             return rejected >= self.generation
         return rejected == self.value
+
+
+# What a look at one of many records gives: the kept token, none, or why that cannot be told.
+Found: TypeAlias = "Token | StoreError | None"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 NEVER = datetime.max.replace(tzinfo=UTC)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Purpose(Enum):
@@ -33,12 +34,25 @@ class Purpose(Enum):
 class Plan:
     """The due moment of the kept token, and the wait after failures. Success alone resets that."""
 
+    __slots__ = (
+        "_confirm_at",
+        "_draw",
+        "_jitter",
+        "_pace",
+        "_restore_at",
+        "_retry_at",
+        "due_at",
+        "error",
+        "failures",
+        "same_answers",
+    )
+
     def __init__(self, pace: Pace, now: datetime, draw: Callable[[], float]) -> None:
         self._pace = pace
         self._draw = draw
         self._jitter = draw()
         self._confirm_at = self._restore_at = NEVER
-        self._retry_at = now
+        self._retry_at = LONG_AGO
         self.due_at = now
         self.same_answers = 0
         self.failures = 0
@@ -47,7 +61,7 @@ class Plan:
     @property
     def next_at(self) -> datetime:
         """When there is next something to do."""
-        return min(self._times().values())
+        return min(self.refresh_at, self._confirm_or_retry_at, self._restore_at)
 
     @property
     def refresh_at(self) -> datetime:
@@ -61,9 +75,13 @@ class Plan:
     def _times(self) -> dict[Purpose, datetime]:
         return {
             Purpose.REFRESH: self.refresh_at,
-            Purpose.CONFIRM: max(self._confirm_at, self._retry_at),
+            Purpose.CONFIRM: self._confirm_or_retry_at,
             Purpose.RESTORE: self._restore_at,
         }
+
+    @property
+    def _confirm_or_retry_at(self) -> datetime:
+        return max(self._confirm_at, self._retry_at)
 
     # What happened
 
@@ -78,7 +96,7 @@ class Plan:
             if self.same_answers
             else policy.due_at(token, self._pace, draw=self._jitter)
         )
-        self.forgive(now)
+        self.forgive()
         self._confirm_at = NEVER
         self.seen(token, now)
 
@@ -109,7 +127,7 @@ class Plan:
     def change(self, pace: Pace, token: Token | None, now: datetime) -> None:
         """The configuration has changed: what was refused may be granted now."""
         self._pace = pace
-        self.forgive(now)
+        self.forgive()
         if token is not None:
             self.due_at = policy.due_at(token, pace, draw=self._jitter)
             self.seen(token, now)
@@ -128,16 +146,16 @@ class Plan:
         if not isinstance(error, LeaseBusy):
             self.failures, self.error = failures, error
 
-    def forgive(self, now: datetime) -> None:
+    def forgive(self) -> None:
         """What failed need not fail again."""
-        self.failures, self.error, self._retry_at = 0, None, now
+        self.failures, self.error, self._retry_at = 0, None, LONG_AGO
 
     def store_is_back(self, now: datetime) -> None:
         """What failed for want of the store need not wait any longer than it takes those who have
         a token that the store has not to put it there.
         """
         if isinstance(self.error, StoreError):
-            self.forgive(now)
+            self.forgive()
             self._retry_at = now + policy.RESTORE_PATIENCE
         if self._restore_at is not NEVER:
             self._restore_at = now

@@ -18,16 +18,12 @@ other call only by the one node that was told to, and only when the token is abo
 
 from __future__ import annotations
 
-import os
-import platform
-import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from itertools import count
 from random import random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import structlog
 
@@ -42,71 +38,85 @@ from tokend.errors import (
     UpstreamError,
     UpstreamUnclear,
 )
-from tokend.model import Lease, Token
+from tokend.leases import Leases
+from tokend.model import Token
 from tokend.policy import NO_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
-    from tokend.breaker import Breaker
+    from tokend.breaker import Breakers
     from tokend.budget import Purse
     from tokend.clock import Clock
     from tokend.contracts import Source, Store
-    from tokend.model import TokenKey
+    from tokend.model import Found, Lease, TokenKey
     from tokend.terms import Terms
 
 log = structlog.get_logger()
 
 _POLLS = 20
 _AT_ONCE = timedelta(milliseconds=1)
-_SAVE_PAUSES = (timedelta(seconds=0.2), timedelta(seconds=0.5))
 
 
 Wanted: TypeAlias = Callable[[Token], bool]
 _Ask: TypeAlias = Callable[[Right], Awaitable[Token]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the refreshers of all keys share."""
+
+    store: Store
+    terms: Terms
+    breakers: Breakers
+    clock: Clock
+
+
+class Listener(Protocol):
+    """Who serves the tokens of a key."""
+
+    def answered(self, token: Token) -> None:
+        """WeChat gave this. It is not saved yet, but by then the old token may be dead."""
+
+
 class Refresher:
     """Refreshes one key. Keeps nothing but the greatest fence it has seen.
-
-    *on_answer* gets what WeChat gave before it is saved: by then the old token may be dead.
 
     Every refresh ends with a token that the store has, or that is not ``stored`` because the store
     is away; or it raises a ``TokendError``, and nothing has changed.
     """
 
-    def __init__(
-        self,
-        key: TokenKey,
-        source: Source,
-        store: Store,
-        *,
-        terms: Terms,
-        breakers: Sequence[Breaker],
-        clock: Clock,
-    ) -> None:
-        self.on_answer: Callable[[Token], None] = lambda _: None
+    __slots__ = ("_alarm", "_greatest_fence", "_key", "_means", "_source", "_unsaved", "listener")
+
+    def __init__(self, key: TokenKey, source: Source, means: Means) -> None:
+        self.listener: Listener | None = None
         self._key = key
-        self._asking = Asking(key, source, breakers, clock)
-        self._alarm = Alarm(key, clock)
-        self._store = store
-        self._terms = terms
-        self._clock = clock
+        self._source = source
+        self._means = means
+        self._alarm: Alarm | None = None
         self._greatest_fence = 0
         self._unsaved: Lease | None = None
+
+    @property
+    def _asking(self) -> Asking:
+        return Asking(self._key, self._source, self._means.breakers, self._means.clock)
+
+    @property
+    def _leases(self) -> Leases:
+        means = self._means
+        return Leases(self._key, means.store, means.terms, means.clock)
 
     # What can be asked of it
 
     @property
     def is_free(self) -> bool:
         """Tell if WeChat can be asked for the current token without harm."""
-        return self._asking.is_free
+        return self._source.is_idempotent
 
     @property
     def record_trouble(self) -> str | None:
         """What is wrong with the key's record in the store."""
-        return self._alarm.trouble
+        return self._alarm.trouble if self._alarm else None
 
     def saw(self, token: Token | None) -> None:
         """Leases will have greater fences than *token*, even should the store forget it."""
@@ -116,14 +126,23 @@ class Refresher:
     async def look(self) -> Token | None:
         """What the store has now; what cannot be read is nothing."""
         try:
-            token = await self._store.load(self._key)
+            found: Found = await self._means.store.load(self._key)
         except RecordUnreadable as error:
-            self._alarm.ring(error)
+            found = error
+        return self.judge(found)
+
+    def judge(self, found: Found) -> Token | None:
+        """The same, where somebody else has looked. Raises ``StoreError`` if that failed."""
+        if isinstance(found, RecordUnreadable):
+            self._alarm = self._alarm or Alarm(self._key, self._means.clock)
+            self._alarm.ring(found)
             return None
-        if token is not None:
+        if isinstance(found, StoreError):
+            raise found
+        if found is not None and self._alarm:
             self._alarm.end()
-        self.saw(token)
-        return token
+        self.saw(found)
+        return found
 
     async def refresh(self, known: Token | None, wanted: Wanted, purse: Purse) -> Token:
         """A newer token: one found in the store that leaves nothing *wanted*, or WeChat's.
@@ -133,14 +152,14 @@ class Refresher:
         """
 
         async def ask(right: Right) -> Token:
-            if known is None and self.record_trouble and not self._asking.is_free:
+            if known is None and self.record_trouble and not self.is_free:
                 return await self._asking.new(right, purse)
             return await self._asking.current(right)
 
         try:
             return await self._under_lease(wanted, ask)
         except StoreError as error:
-            if self._asking.is_free or self._mints_alone(known):
+            if self.is_free or self._mints_alone(known):
                 return await self._ask_alone(error, known)
             raise
 
@@ -151,14 +170,14 @@ class Refresher:
             return found.suspect or found.fence <= doubted.fence
 
         async def ask(right: Right) -> Token:
-            if self._asking.is_free:
-                return _same_as(doubted, await self._asking.current(right), self._clock.now())
+            if self.is_free:
+                return _same_as(doubted, await self._asking.current(right), self._means.clock.now())
             return await self._asking.new(right, purse)
 
         try:
             return await self._under_lease(wanted, ask)
         except StoreError as error:
-            if self._asking.is_free:
+            if self.is_free:
                 return await self._ask_alone(error, doubted)
             raise
 
@@ -174,7 +193,7 @@ class Refresher:
         try:
             return await self._under_lease(wanted, ask)
         except StoreError as error:
-            if not self._asking.is_free:
+            if not self.is_free:
                 raise
             token = await self._ask_alone(error, condemned)
             if token.value == condemned.value:
@@ -196,10 +215,10 @@ class Refresher:
 
         lease = self._unsaved
         if lease and lease.fence == token.fence:
-            saved = await self._store.save(lease, token)
+            saved = await self._means.store.save(lease, token)
             self._unsaved = None
             if saved is not None:
-                await self._release(lease)
+                await self._leases.release(lease)
                 return saved
         return await self._under_lease(wanted, ask, prepared=True)
 
@@ -213,31 +232,34 @@ class Refresher:
             if not prepared:
                 await self._asking.prepare()
             try:
-                return await self._with_lease(await self._acquire(), wanted, ask)
+                right = await self._leases.acquire(above=self._greatest_fence)
+                self._greatest_fence = max(self._greatest_fence, right.lease.fence)
+                return await self._with_lease(right, wanted, ask)
             except LeaseBusy as error:
                 if tries == 1:
                     log.info("waiting_for_lease", key=str(self._key), reason=str(error))
                 if tries == _POLLS:
                     raise
-            await self._clock.sleep(policy.LEASE_POLL.wait(tries, random()))
+            await self._means.clock.sleep(policy.LEASE_POLL.wait(tries, random()))
         raise AssertionError("count() ended")
 
     async def _with_lease(self, right: Right, wanted: Wanted, ask: _Ask) -> Token:
         """Whatever else ends this (cancelled, killed, a bug) leaves the intent, and so is seen."""
-        lease = right.lease
+        lease, leases = right.lease, self._leases
         try:
             found = await self.look()
             if found is not None and not wanted(found):
-                await self._release(lease)
+                await leases.release(lease)
                 return found
-            token = _same_as(found, await ask(right), self._clock.now())
+            token = _same_as(found, await ask(right), self._means.clock.now())
         except UpstreamUnclear:
-            await self._release(lease, hold=self._doubt(right))
+            await leases.release(lease, hold=self._doubt(right))
             raise
         except (UpstreamError, RefreshLimited, LeaseBusy, StoreError):
-            await self._release(lease)
+            await leases.release(lease)
             raise
-        self.on_answer(token)
+        if self.listener:
+            self.listener.answered(token)
         return await self._save(lease, token)
 
     def _doubt(self, right: Right) -> timedelta:
@@ -246,39 +268,14 @@ class Refresher:
         """
         if not right.was_costly:
             return NO_TIME
-        return _AT_ONCE if self._asking.is_free else self._terms.quarantine
-
-    async def _acquire(self) -> Right:
-        """Asked for once more if the answer was lost: the same owner gets the lease it has."""
-        sent_at = self._clock.elapsed()
-        acquire = partial(
-            self._store.acquire,
-            self._key,
-            owner=f"{platform.node()}/{os.getpid()}/{secrets.token_hex(8)}",
-            ttl=self._terms.lease,
-            above=self._greatest_fence,
-            quarantine=self._terms.quarantine,
-        )
-        try:
-            lease = await acquire()
-        except StoreError:
-            lease = await acquire()
-        self._greatest_fence = max(self._greatest_fence, lease.fence)
-        return Right(lease=lease, ask_before=sent_at + self._terms.guard)
-
-    async def _release(self, lease: Lease, *, hold: timedelta = NO_TIME) -> None:
-        """A lease that cannot be given back runs out by itself."""
-        try:
-            await self._store.release(lease, hold=hold)
-        except StoreError as error:
-            log.warning("lease_not_released", key=str(self._key), error=str(error))
+        return _AT_ONCE if self.is_free else self._means.terms.quarantine
 
     async def _save(self, lease: Lease, token: Token) -> Token:
         """As the store keeps it. While the store is away in memory alone, and the intent stays:
         it tells the next holder that the store does not know what WeChat gave last.
         """
         try:
-            saved = await self._save_patiently(lease, token)
+            saved = await self._leases.save(lease, token)
             found = saved or await self.look()
         except StoreError as error:
             log.warning("token_not_stored", key=str(self._key), error=str(error))
@@ -287,23 +284,14 @@ class Refresher:
         if found is None:
             raise StoreError(f"{self._key}: the record vanished while it was written")
         self.saw(found)
-        await self._release(lease)
+        await self._leases.release(lease)
         return found
-
-    async def _save_patiently(self, lease: Lease, token: Token) -> Token | None:
-        """Saving is harmless to repeat, and what is at stake is all that WeChat gave."""
-        for pause in _SAVE_PAUSES:
-            try:
-                return await self._store.save(lease, token)
-            except StoreError:
-                await self._clock.sleep(pause)
-        return await self._store.save(lease, token)
 
     # Asking WeChat
 
     async def _ask_another(self, condemned: Token, right: Right, purse: Purse) -> Token:
         """First the call that costs nothing, where there is one: somebody may have been quicker."""
-        if self._asking.is_free:
+        if self.is_free:
             token = await self._asking.current(right)
             if token.value != condemned.value:
                 return token
@@ -313,16 +301,16 @@ class Refresher:
         return token
 
     def _mints_alone(self, known: Token | None) -> bool:
-        if not self._terms.mints_alone:
+        if not self._means.terms.mints_alone:
             return False
-        return known is None or known.remaining(self._clock.now()) < policy.LAST_MOMENTS
+        return known is None or known.remaining(self._means.clock.now()) < policy.LAST_MOMENTS
 
     async def _ask_alone(self, error: StoreError, known: Token | None) -> Token:
         log.warning("asked_without_store", key=str(self._key), error=str(error))
-        fence = max(self._greatest_fence + 1, int(self._clock.wall().timestamp() * 1_000_000))
+        fence = max(self._greatest_fence + 1, int(self._means.clock.wall().timestamp() * 1_000_000))
         token = await self._asking.alone(fence)
         self._greatest_fence = fence
-        return _same_as(known, token, self._clock.now())
+        return _same_as(known, token, self._means.clock.now())
 
 
 def _same_as(known: Token | None, token: Token, now: datetime) -> Token:

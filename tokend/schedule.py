@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import count
 from typing import TYPE_CHECKING
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
+
+from tokend.runway import Runway
+from tokend.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,8 +30,15 @@ if TYPE_CHECKING:
 
 _WATCHDOG = timedelta(seconds=5)
 _JUMP = timedelta(seconds=10)
+_MOST = Terms().at_once
 
 log = structlog.get_logger()
+
+
+@dataclass(order=True, slots=True)
+class _Moment:
+    at: datetime
+    keeper: Keeper = field(compare=False)
 
 
 class Schedule:
@@ -37,30 +47,33 @@ class Schedule:
     *on_watch* is called every few seconds as long as nothing that is due can be missed.
     """
 
-    def __init__(self, clock: Clock, *, on_watch: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        most_at_once: int = _MOST,
+        on_watch: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._on_watch = on_watch
-        self._heap: list[tuple[datetime, int, Keeper]] = []
-        self._planned: dict[Keeper, datetime] = {}
-        self._order = count()
+        self._runway = Runway(most_at_once)
+        self._heap: list[_Moment] = []
         self._bell = AsyncIOScheduler(timezone="UTC")
 
     def plan(self, keeper: Keeper) -> None:
-        """Look after *keeper* at its ``next_at``, which may be new."""
-        if self._planned.get(keeper) == keeper.next_at:
-            return
-        self._planned[keeper] = keeper.next_at
-        heapq.heappush(self._heap, (keeper.next_at, next(self._order), keeper))
-        if self._heap[0][2] is keeper:
+        """Look after *keeper* at its ``next_at``, which is new; or sooner than others, now."""
+        heapq.heappush(self._heap, _Moment(keeper.next_at, keeper))
+        if self._heap[0].keeper is keeper:
             self._set_bell()
 
     async def look(self) -> None:
-        """Start every refresh whose time has come."""
+        """See to every refresh whose time has come."""
         now = self._clock.now()
-        while self._heap and self._heap[0][0] <= now:
-            _, _, keeper = heapq.heappop(self._heap)
-            self._planned.pop(keeper, None)
-            keeper.refresh_if_due()
+        while self._heap and self._heap[0].at <= now:
+            keeper = heapq.heappop(self._heap).keeper
+            if keeper.next_at <= now:
+                self._runway.add(keeper)
+        self._runway.start()
         self._set_bell()
 
     @asynccontextmanager
@@ -98,6 +111,6 @@ class Schedule:
         self._bell.remove_all_jobs()
         self._bell.add_job(
             self.look,
-            DateTrigger(self._clock.to_wall(self._heap[0][0])),
+            DateTrigger(self._clock.to_wall(self._heap[0].at)),
             misfire_grace_time=None,
         )

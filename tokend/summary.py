@@ -8,47 +8,84 @@ from typing import TYPE_CHECKING
 from tokend.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from tokend.keeper import Keeper
     from tokend.model import Status
 
-
-def summary(
-    statuses: Iterable[Status], *, mistakes: Sequence[str], store_trouble: str | None, now: datetime
-) -> str:
-    """What needs somebody first: *mistakes* of a configuration that was not taken over, trouble
-    with the store, keys that fail; then what comes next. *now* by the wall clock.
-    """
-    keys = list(statuses)
-    return "; ".join(
-        [
-            *_listed("configuration not reloaded", mistakes),
-            *([f"store: {store_trouble}"] if store_trouble else []),
-            _states(keys),
-            *_listed("failing", [_failure(status) for status in keys if status.failures]),
-            *_next_refresh(keys, now),
-        ]
-    )
+# Takes 30 ms.
+_AT_ONCE = 5000
 
 
-def _listed(what: str, items: Sequence[str]) -> Iterator[str]:
-    if items:
-        others = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-        yield f"{what}: {items[0]}{others}"
+class Summary:
+    """What is told of keys, without the keys."""
+
+    def __init__(self, statuses: Iterable[Status] = ()) -> None:
+        self._states: Counter[State] = Counter()
+        self._failing = 0
+        self._first_failure = ""
+        self._next: Status | None = None
+        for status in statuses:
+            self.add(status)
+
+    def add(self, status: Status) -> None:
+        self._states[status.state] += 1
+        if status.failures:
+            self._failing += 1
+            self._first_failure = self._first_failure or _failure(status)
+        if self._next is None or status.next_refresh_in < self._next.next_refresh_in:
+            self._next = status
+
+    def line(self, *, mistakes: Sequence[str], store_trouble: str | None, now: datetime) -> str:
+        """What needs somebody first: *mistakes* of a configuration that was not taken over, trouble
+        with the store, keys that fail; then what comes next. *now* by the wall clock.
+        """
+        return "; ".join(
+            [
+                *_listed("configuration not reloaded", mistakes[:1], len(mistakes)),
+                *([f"store: {store_trouble}"] if store_trouble else []),
+                _states(self._states),
+                *_listed("failing", [self._first_failure], self._failing),
+                *_next_refresh(self._next, now),
+            ]
+        )
 
 
-def _states(keys: Sequence[Status]) -> str:
-    number = Counter(status.state for status in keys)
+class RollCall:
+    """Goes through all keys, some at each call: however many there are, nobody waits for it."""
+
+    def __init__(self, keepers: Mapping[str, Keeper]) -> None:
+        self._keepers = keepers
+        self._left: list[Keeper] = []
+        self._summary = Summary()
+
+    def go_on(self) -> Summary | None:
+        """The summary, once all have been gone through; then it begins anew."""
+        if not self._left:
+            self._left, self._summary = list(self._keepers.values()), Summary()
+        some, self._left = self._left[:_AT_ONCE], self._left[_AT_ONCE:]
+        for keeper in some:
+            self._summary.add(keeper.status())
+        return None if self._left else self._summary
+
+
+def _listed(what: str, first: Sequence[str], number: int) -> Iterator[str]:
+    if number:
+        others = f" (and {number - 1} more)" if number > 1 else ""
+        yield f"{what}: {first[0]}{others}"
+
+
+def _states(number: Counter[State]) -> str:
+    keys = number.total()
     states = ", ".join(f"{number[state]} {state}" for state in State if number[state])
-    return f"{len(keys)} {'key' if len(keys) == 1 else 'keys'}: {states}" if keys else "no keys"
+    return f"{keys} {'key' if keys == 1 else 'keys'}: {states}" if keys else "no keys"
 
 
 def _failure(status: Status) -> str:
     return f"{status.key}, {status.error}" if status.error else str(status.key)
 
 
-def _next_refresh(keys: Sequence[Status], now: datetime) -> Iterator[str]:
-    if keys:
-        first = min(keys, key=lambda status: status.next_refresh_in)
+def _next_refresh(first: Status | None, now: datetime) -> Iterator[str]:
+    if first:
         yield f"next refresh {first.key} at {now + first.next_refresh_in:%H:%M:%SZ}"

@@ -40,6 +40,7 @@ class Terms:
     *pause*       between two costly calls for a key that nothing planned
     *daily*       how many of those a day come about by themselves, and *reserve* more that only an
                   operator may ask for
+    *at_once*     how many refreshes that are due this node has under way at one time
     *mints_alone* this node gets a classic token even while the store is away; one node at most
     """
 
@@ -51,6 +52,7 @@ class Terms:
     pause: timedelta = 60 * _SECOND
     daily: int = 15
     reserve: int = 5
+    at_once: int = 64
     mints_alone: bool = False
 
     @property

@@ -31,6 +31,11 @@ _MOST_REPLACED = 3
 class TicketSource:
     """Where one kind of ticket of *app* comes from; *tokens* keeps its access_token."""
 
+    __slots__ = ("_app", "_recipe", "_rejected", "_replaced", "_tokens", "_transport")
+
+    # A ticket lives by itself, but whether the next one ends its life is not told.
+    is_idempotent = False
+
     def __init__(
         self, recipe: TicketRecipe, app: App, transport: Transport, tokens: Keeper
     ) -> None:
@@ -47,7 +52,7 @@ class TicketSource:
         WeChat refuses with each of them waits for the one that comes anyway.
         """
         await self._tokens.settled(_PATIENCE)
-        if self._current() == self._rejected:
+        if self._access_token() == self._rejected:
             await self._replace(self._rejected)
 
     async def _replace(self, rejected: Secret) -> None:
@@ -62,8 +67,8 @@ class TicketSource:
         if self._replaced == _MOST_REPLACED:
             log.error("ticket_refused_with_each_token", app=self._app.name, path=self._recipe.path)
 
-    async def issue(self) -> Issued:
-        access_token = self._current()
+    async def current(self) -> Issued:
+        access_token = self._access_token()
         try:
             ticket = read_ticket(
                 await self._transport.send(self._recipe.request(access_token)), self._app
@@ -74,7 +79,9 @@ class TicketSource:
         self._replaced = 0
         return ticket
 
-    def _current(self) -> Secret:
+    new = current
+
+    def _access_token(self) -> Secret:
         try:
             return self._tokens.current().token.value
         except NotReady as error:

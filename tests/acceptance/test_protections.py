@@ -122,7 +122,7 @@ PROTECTIONS = (
     Protection(
         "quarantine",
         "refresher.py",
-        "return _AT_ONCE if self._asking.is_free else self._terms.quarantine",
+        "return _AT_ONCE if self.is_free else self._means.terms.quarantine",
         "return _AT_ONCE",
         (f"{PROTOCOL}after_an_unclear_classic_answer_no_other_node_asks_for_90_seconds",),
     ),
@@ -184,20 +184,20 @@ PROTECTIONS = (
     Protection(
         "a free call comes before a forced one",
         "refresher.py",
-        "        if self._asking.is_free:\n            token = await self._asking.current",
+        "        if self.is_free:\n            token = await self._asking.current",
         "        if False:\n            token = await self._asking.current",
         (f"{KEEPER}a_report_after_a_rotation_behind_our_back_costs_no_forced_refresh",),
     ),
     Protection(
         "a save is tried again",
-        "refresher.py",
+        "leases.py",
         "        for pause in _SAVE_PAUSES:",
         "        for pause in ():",
         (f"{PROTOCOL}a_save_that_fails_twice_is_tried_a_third_time",),
     ),
     Protection(
         "an acquire is asked for again by the same owner",
-        "refresher.py",
+        "leases.py",
         "        except StoreError:\n            lease = await acquire()",
         "        except StoreError:\n            raise",
         (f"{PROTOCOL}a_lost_answer_to_the_acquiring_is_asked_for_again",),

@@ -12,12 +12,13 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from tokend.breaker import Breakers
 from tokend.clock import SystemClock
 from tokend.config import load
 from tokend.daemon import Edges
 from tokend.errors import StoreError
 from tokend.model import Issued, Secret, Token, TokenKey
-from tokend.refresher import Refresher
+from tokend.refresher import Means, Refresher
 from tokend.store.login import ANONYMOUS, Login
 from tokend.store.mirror import Mirror
 from tokend.store.redis import open_redis
@@ -203,7 +204,8 @@ async def test_what_redis_forgot_is_mirrored_again_when_it_is_restored(
 
 def refresher(store: RedisStore) -> Refresher:
     """One that asks nobody."""
-    return Refresher(KEY, None, store, terms=Terms(), breakers=[], clock=CLOCK)
+    means = Means(store=store, terms=Terms(), breakers=Breakers(CLOCK), clock=CLOCK)
+    return Refresher(KEY, None, means)
 
 
 async def test_another_kind_is_mirrored_only_where_a_pattern_tells_it_apart(

@@ -168,6 +168,10 @@ async def test_the_contract_is_kept(there: Place) -> None:
         assert not saved.suspect
         assert next_fence > lease.fence
         assert await kept(store, KEY) == "92_second"
+        many = [replace(KEY, appid=f"wx{number}") for number in range(50)]
+        *none, found = await store.load_many([*many, KEY])
+        assert found is not None
+        assert none == [None] * 50
         assert KEY.record in (await store.changes(seen.cursor)).records
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -126,6 +127,19 @@ async def test_keys_do_not_mix(any_store: Store) -> None:
     loaded = [await any_store.load(key) for key in (KEY, OTHER)]
 
     assert [found and found.value.reveal() for found in loaded] == ["of shop", "of blog"]
+
+
+async def test_many_records_are_read_as_each_by_itself(any_store: Store) -> None:
+    keys = [replace(KEY, appid=f"wx{number:016x}") for number in range(300)]
+    for number in (0, 7, 299):
+        await keep(any_store, f"92_{number}", keys[number])
+
+    found = await any_store.load_many(keys)
+
+    assert [each and each.value.reveal() for each in found] == [
+        f"92_{number}" if number in {0, 7, 299} else None for number in range(300)
+    ]
+    assert (await any_store.load_many([])) == []
 
 
 async def test_one_of_many_who_ask_at_once_gets_the_lease(any_store: Store) -> None:
@@ -377,6 +391,24 @@ async def test_changes_tell_what_was_saved_since(any_store: Store) -> None:
     assert news.cursor > seen.cursor
 
 
+async def test_changes_that_are_far_apart_are_not_taken_for_a_loss(redis_socket: Path) -> None:
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
+        await client.flushall()
+        told, cursor = [], 0
+        for minute in range(1, 6):
+            await client.zadd("tokend:changes", {f"wx{minute}": minute * 60_000_000})
+            for _ in range(3):
+                changes = await store.changes(cursor)
+                lost, cursor = changes.cursor < cursor, changes.cursor
+                assert not lost
+                told += changes.records
+
+    assert told == [f"wx{minute}" for minute in range(1, 6)]
+
+
 async def test_changes_of_nothing_are_nothing(any_store: Store) -> None:
     assert (await any_store.changes(0)).records == frozenset()
 
@@ -418,7 +450,8 @@ async def test_processes_that_share_the_sqlite_file_lose_no_update(tmp_path: Pat
         updates = [table.update("wx/kind", one_more) for table in (one, other) * 50]
         await asyncio.gather(*updates)
 
-        assert (await one.read("wx/kind")).lease_fence == 100
+        (record,) = await one.read(["wx/kind"])
+        assert record.lease_fence == 100
 
 
 async def test_the_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -543,6 +576,60 @@ async def test_a_record_of_somebody_else_counts_as_none_and_is_put_aside(
     assert aside != "none"
     assert {"event": "not_of_tokend", "what": "record"}.items() <= logs[-1].items()
     assert "canary" not in str(logs)
+
+
+@pytest.mark.parametrize("foreign", [b"canary", b"\xff\xfe"], ids=["text", "no text"])
+async def test_records_of_somebody_else_among_many_hide_no_others(
+    redis_socket: Path, foreign: bytes
+) -> None:
+    keys = [replace(KEY, appid=f"wx{number:016x}") for number in range(9)]
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
+        await client.flushall()
+        for key in keys:
+            await keep(store, "92_good", key)
+        for number in (2, 3, 8):
+            await client.hset(f"tokend:{{{keys[number].record}}}:token", "value", foreign)
+            await client.hset(f"tokend:{{{keys[number].record}}}:token", "digest", foreign * 40)
+
+        found = await store.load_many(keys)
+
+    unreadable = [at for at, each in enumerate(found) if isinstance(each, RecordUnreadable)]
+    assert unreadable == [2, 3, 8]
+    assert all(each.value.reveal() == "92_good" for each in found if isinstance(each, Token))
+    assert "canary" not in str(found)
+
+
+async def test_a_file_with_somebody_elses_record_among_many_gives_the_others(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "tokend.db"
+    async with open_table(path) as table:
+        store = LocalStore(table, CLOCK)
+        await keep(store, "92_good")
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("INSERT INTO record VALUES (?, 'canary', 1)", (OTHER.record,))
+
+        bad, good = await store.load_many([OTHER, KEY])
+
+    assert isinstance(bad, RecordUnreadable)
+    assert isinstance(good, Token)
+
+
+async def test_thousands_of_records_are_a_few_commands(redis_socket: Path) -> None:
+    keys = [replace(KEY, appid=f"wx{number:016x}") for number in range(3000)]
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
+        await store.load(KEY)  # so that the script is there
+        await client.config_resetstat()
+
+        await store.load_many(keys)
+
+        assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] == 1
 
 
 @pytest.mark.parametrize(

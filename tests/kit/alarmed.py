@@ -18,6 +18,7 @@ class Alarmed:
     def __init__(self, at: datetime) -> None:
         self.next_at = at
         self.starts: list[datetime] = []
+        self.urgency = (1, at)
         self.on_start: Callable[[], None] = lambda: None
 
     def refresh_if_due(self) -> None:

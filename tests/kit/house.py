@@ -128,7 +128,9 @@ class House:
             store=LocalStore(self.table, self.clock),
             transports=dict.fromkeys(Platform, self.wechat),
             terms=self.config.terms,
-            on_plan=self._planned,
+            on_plan=self.schedule.plan,
+            on_token=self._replaced,
+            on_retire=self.owners.forget,
             spawn=self._spawn,
             clock=self.clock,
         )
@@ -207,10 +209,10 @@ class House:
     def is_valid(self, value: object) -> bool:
         return self.world.is_valid(str(value), self.clock.now())
 
-    def _planned(self, keeper) -> None:
-        self.schedule.plan(keeper)
-        self.owners.learn(keeper)
-        self.trail.learn(keeper.key, keeper.generation)
+    def _replaced(self, keeper, before) -> None:
+        self.owners.learn(keeper, before)
+        if before:
+            self.trail.learn(keeper.key, before=before.generation, generation=keeper.generation)
 
     def _spawn(self, flight):
         task = asyncio.get_running_loop().create_task(flight)

@@ -10,14 +10,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from kit.clock import settle
-from tokend.breaker import APP_LIMITS, Breaker
-from tokend.budget import Budget
+from tokend.breaker import Breakers
+from tokend.budget import Budgets
 from tokend.errors import UpstreamUnclear, UpstreamUnreachable
-from tokend.fleet import token_source
-from tokend.keeper import Keeper
+from tokend.fleet import TokenSource
+from tokend.keeper import Duties, Keeper
 from tokend.model import App, Secret, TokenKey
 from tokend.policy import PACES
-from tokend.refresher import Refresher
+from tokend.refresher import Means, Refresher
 from tokend.schedule import Schedule
 from tokend.simulator.account import Account
 from tokend.simulator.world import World
@@ -148,6 +148,7 @@ class Scene:
         self.table = Forgetful()
         self.tasks: set[asyncio.Task[object]] = set()
         self._flights: dict[Keeper, set[asyncio.Task[object]]] = {}
+        self._stores: dict[Keeper, LocalStore] = {}
 
     def node(self, *, ahead: float = 300) -> tuple[Keeper, Schedule]:
         """A keeper of the app as one node has it, planned but not yet looked after."""
@@ -157,26 +158,31 @@ class Scene:
         keeper = Keeper(
             KEY,
             self.refresher(store),
-            Budget(KEY, store, self.terms, self.clock),
             pace=PACES[self.method](timedelta(seconds=ahead), self.terms),
-            clock=self.clock,
-            spawn=self._spawner(flights),
-            on_plan=schedule.plan,
-            draw=lambda: 0.5,
+            duties=Duties(
+                budgets=Budgets(store, self.terms, self.clock),
+                clock=self.clock,
+                spawn=self._spawner(flights),
+                on_plan=schedule.plan,
+                draw=lambda: 0.5,
+            ),
         )
         self._flights[keeper] = flights
+        self._stores[keeper] = store
         schedule.plan(keeper)
         return keeper, schedule
 
     def refresher(self, store: LocalStore, app: App = APP) -> Refresher:
         return Refresher(
             KEY,
-            token_source(recipes.ACCESS_TOKENS[self.method], app, self.wechat),
-            store,
-            terms=self.terms,
-            breakers=[Breaker("shop", APP_LIMITS, self.clock)],
-            clock=self.clock,
+            TokenSource(recipes.ACCESS_TOKENS[self.method], app, self.wechat),
+            Means(store=store, terms=self.terms, breakers=Breakers(self.clock), clock=self.clock),
         )
+
+    async def notice(self, keeper: Keeper) -> bool:
+        """The node looks into its store, as its follower has it do."""
+        (found,) = await self._stores[keeper].load_many([KEY])
+        return keeper.notice(found)
 
     def is_valid(self, keeper: Keeper) -> bool:
         """Ask WeChat's ledger about what the node serves now."""

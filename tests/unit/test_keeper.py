@@ -598,7 +598,7 @@ async def test_a_change_by_another_node_is_noticed(scene: Scene) -> None:
     second, _ = await started(scene)
     await first.refresh(rejected=None, by="x")
 
-    await second.notice()
+    await scene.notice(second)
 
     assert second.current().token.value == first.current().token.value
 

@@ -125,7 +125,7 @@ async def test_a_follower_that_has_stood_still_looks_before_a_token_is_read(
     follower = Follower(LocalStore(scene.table, clock), {KEY.record: other}, scene.terms, clock)
     await schedule.look()
     await settle()
-    await one.notice()
+    await scene.notice(one)
     following = asyncio.create_task(follower.run())
     await settle()
     clock.suspend(timedelta(seconds=400))

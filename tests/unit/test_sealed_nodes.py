@@ -76,7 +76,7 @@ async def test_a_broken_record_is_found_served_on_told_once_and_put_back(sealed:
     trouble = keeper.status().record_trouble
     served = keeper.current().token
     await look(schedule)
-    await keeper.notice()
+    await sealed.notice(keeper)
 
     assert len(alarms(logs)) == 1
     assert "altered" in str(trouble)
@@ -93,7 +93,7 @@ async def test_a_record_that_changes_all_the_time_does_not_fill_the_log(classic:
     with capture_logs() as logs:
         for n in range(60):
             classic.table.kept = replace(classic.table.kept, value=f"sealed:{n}")
-            await keeper.notice()
+            await classic.notice(keeper)
             await classic.clock.advance(1)
 
     assert 5 <= len(alarms(logs)) <= 7
@@ -150,9 +150,9 @@ async def test_a_node_that_may_not_ask_takes_what_another_puts_back(classic: Sce
     break_seal(classic)
     other, _ = await restart(classic)
 
-    await one.notice()
+    await classic.notice(one)
     await look(schedule)
-    await other.notice()
+    await classic.notice(other)
 
     assert other.current().state is State.FRESH
     assert classic.calls() == 2
@@ -196,7 +196,7 @@ async def test_an_older_record_does_not_replace_a_newer_token(sealed: Scene, cla
     }
     sealed.table.kept = replace(old, **changes[claim])
 
-    await keeper.notice()
+    await sealed.notice(keeper)
     served = keeper.current().token
     await look(schedule)
 
@@ -231,7 +231,7 @@ async def test_a_plain_record_that_somebody_planted_is_not_served(sealed: Scene)
     keeper, _ = await started(sealed)
     sealed.table.kept = replace(sealed.table.kept, value="92_planted")
 
-    await keeper.notice()
+    await sealed.notice(keeper)
     newcomer, _ = await restart(sealed)
 
     for node in (keeper, newcomer):
@@ -243,9 +243,9 @@ async def test_poisoned_numbers_end_with_the_record_that_has_them(sealed: Scene)
     keeper, schedule = await started(sealed)
     sealed.table.kept = replace(sealed.table.kept, generation=8 * 10**15)
 
-    await keeper.notice()
+    await sealed.notice(keeper)
     await look(schedule)
-    await keeper.notice()
+    await sealed.notice(keeper)
 
     assert keeper.status().record_trouble is None
     assert await stored(sealed) == keeper.current().token.value.reveal()

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from tokend.errors import UpstreamRefused
 from tokend.model import State, Status, TokenKey
-from tokend.summary import summary
+from tokend.summary import Summary
 from tokend.systemd import Systemd, is_journal
 
 if TYPE_CHECKING:
@@ -219,4 +219,5 @@ def test_one_line_says_what_needs_somebody_and_what_comes_next(
 ) -> None:
     now = datetime(2026, 11, 20, 8, tzinfo=UTC)
 
-    assert summary(statuses, mistakes=mistakes, store_trouble=store_trouble, now=now) == line
+    summary = Summary(statuses)
+    assert summary.line(mistakes=mistakes, store_trouble=store_trouble, now=now) == line

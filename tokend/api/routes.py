@@ -244,7 +244,7 @@ class Routes:
         """
         missing: dict[str, State] = {}
         for number, (name, keeper) in enumerate(tuple(self._keepers.items()), start=1):
-            state = keeper.status().state
+            state = keeper.state(self._clock.now())
             if state not in _SERVED:
                 missing[name] = state
             if number % _KEYS_AT_ONCE == 0:

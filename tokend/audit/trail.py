@@ -50,7 +50,6 @@ class Trail:
     def __init__(self, clock: Clock, file: AuditFile) -> None:
         self.file = file
         self._clock = clock
-        self._generations: dict[str, int] = {}
         self._uses = Tally(period=_HOUR, most=10_000, tell=self._tell)
         self._refused = Tally(period=_MINUTE, most=1000, tell=self._tell)
         # Apart from those of clients: strangers may come from as many addresses as they like.
@@ -72,23 +71,20 @@ class Trail:
         """So often was that read which *deed* was the first of."""
         self._uses.more(_use(deed), deed, self._clock.now(), times=times)
 
-    def learn(self, key: TokenKey, generation: int) -> None:
-        """The token of *key* is this one now, whoever has seen to that."""
+    def learn(self, key: TokenKey, *, before: int, generation: int) -> None:
+        """The token of *key* is another one than *before*, whoever has seen to that."""
         name, now = str(key), self._clock.now()
-        before = self._generations.get(name, generation)
-        self._generations[name] = generation
-        if before and before != generation:
-            self._uses.end(now, which=lambda use: isinstance(use, _Use) and use.key == name)
-            self._tell(
-                Deed(
-                    who="tokend",
-                    what="replaced",
-                    key=name,
-                    before=before,
-                    generation=generation,
-                    outcome=OK,
-                ).facts()
-            )
+        self._uses.end(now, which=lambda use: isinstance(use, _Use) and use.key == name)
+        self._tell(
+            Deed(
+                who="tokend",
+                what="replaced",
+                key=name,
+                before=before,
+                generation=generation,
+                outcome=OK,
+            ).facts()
+        )
 
     def sweep(self) -> None:
         """Called now and then: tell what was counted."""

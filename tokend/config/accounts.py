@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 AnyApp: TypeAlias = AppSettings | WecomAppSettings
 
+# What is kept of an account, the access_token first, and when. Many accounts share one.
+Paces: TypeAlias = tuple[tuple[str, Pace], ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyConfig:
@@ -35,11 +38,25 @@ class KeyConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppConfig:
-    """One account, and what is kept of it, the access_token first."""
+    """One account. Of what is kept of it there is no more than it takes to tell: there may be very
+    many.
+    """
 
     app: App
     method: str
-    keys: tuple[KeyConfig, ...]
+    paces: Paces
+
+    @property
+    def keys(self) -> list[KeyConfig]:
+        return [
+            KeyConfig(
+                app=self.app,
+                key=TokenKey(app=self.app.name, appid=self.app.appid, kind=kind),
+                method=self.method,
+                pace=pace,
+            )
+            for kind, pace in self.paces
+        ]
 
 
 def account_settings(given: Any) -> type[AnyApp]:
@@ -57,18 +74,11 @@ class Account:
     method: str
     setting: str
     file: str
-    keys: tuple[tuple[TokenKey, Pace], ...]
+    paces: Paces
 
     def config(self, secret: Secret) -> AppConfig:
         app = App(name=self.name, appid=self.appid, secret=secret)
-        return AppConfig(
-            app=app,
-            method=self.method,
-            keys=tuple(
-                KeyConfig(app=app, key=key, method=self.method, pace=pace)
-                for key, pace in self.keys
-            ),
-        )
+        return AppConfig(app=app, method=self.method, paces=self.paces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ class Accounts:
         self._terms = terms
         self._before = before
         self._owners: dict[str, Entry] = {}
-        self._paces: dict[object, Pace] = {}
+        self._paces: dict[tuple[object, ...], Paces] = {}
         self.mistakes: list[str] = []
         self.keys: list[TokenKey] = []
         self.known: dict[str, KnownAccount] = {}
@@ -113,7 +123,9 @@ class Accounts:
         secret = self._secret(entry, account)
         if not self._is_first(entry, account):
             return None
-        self.keys += [key for key, _ in account.keys]
+        self.keys += [
+            TokenKey(app=account.name, appid=account.appid, kind=kind) for kind, _ in account.paces
+        ]
         if secret is None:
             return None
         is_same = known is not None and known.config.app.secret == secret
@@ -133,25 +145,29 @@ class Accounts:
         if settings is None:
             return None
         setting = "secret_file" if settings.secret_file else "secret_credential"
-        keys = [
-            TokenKey(app=entry.name, appid=settings.appid, kind=kind) for kind in settings.kinds
-        ]
+        paces = self._paces_of(settings)
+        for kind, pace in paces:
+            self.mistakes += _too_late(entry, kind, settings, pace, self._terms)
         return Account(
             name=entry.name,
             appid=settings.appid,
             method=settings.method,
             setting=setting,
             file=getattr(settings, setting),
-            keys=tuple((key, self._pace(entry, key, settings)) for key in keys),
+            paces=paces,
         )
 
-    def _pace(self, entry: Entry, key: TokenKey, settings: AnyApp) -> Pace:
-        """One object for all that go the same."""
-        make = PACES[settings.method] if key.kind == ACCESS_TOKEN else ticket_pace
-        ahead = timedelta(seconds=settings.ahead_seconds)
-        pace = self._paces.setdefault((make, ahead), make(ahead, self._terms))
-        self.mistakes += _too_late(entry, key, settings, pace, self._terms)
-        return pace
+    def _paces_of(self, settings: AnyApp) -> Paces:
+        alike = (settings.method, settings.kinds, settings.ahead_seconds)
+        if alike not in self._paces:
+            self._paces[alike] = tuple(
+                (kind, self._pace(kind, settings)) for kind in settings.kinds
+            )
+        return self._paces[alike]
+
+    def _pace(self, kind: str, settings: AnyApp) -> Pace:
+        make = PACES[settings.method] if kind == ACCESS_TOKEN else ticket_pace
+        return make(timedelta(seconds=settings.ahead_seconds), self._terms)
 
     def _secret(self, entry: Entry, account: Account) -> Secret | None:
         place = f"{entry.place}.{account.setting}"
@@ -174,15 +190,13 @@ class Accounts:
         return owner is entry
 
 
-def _too_late(
-    entry: Entry, key: TokenKey, settings: AnyApp, pace: Pace, terms: Terms
-) -> Iterator[str]:
+def _too_late(entry: Entry, kind: str, settings: AnyApp, pace: Pace, terms: Terms) -> Iterator[str]:
     """WeCom decides itself when a token of its is replaced."""
-    if pace.latest < terms.takeover and (key.kind, settings.type) != (ACCESS_TOKEN, "wecom"):
+    if pace.latest < terms.takeover and (kind, settings.type) != (ACCESS_TOKEN, "wecom"):
         jitter, takeover = pace.jitter_to.seconds, terms.takeover.total_seconds()
         yield (
             f"{entry.place}.ahead_seconds ({settings.ahead_seconds}) must be at least "
-            f"{jitter + takeover:g} for {key.kind}: the {jitter} s of jitter, and "
+            f"{jitter + takeover:g} for {kind}: the {jitter} s of jitter, and "
             f"refresh.lease_seconds + wechat.timeout_seconds + 3 ({takeover:g}) for another node "
             "to take over"
         )

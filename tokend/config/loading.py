@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,10 +65,19 @@ class Config:
     log: LogSettings
     terms: Terms
     apps: Mapping[str, AppConfig]
-    keys: tuple[TokenKey, ...]
     clients: Mapping[str, Client]
     secret_files: Mapping[str, str]
     warnings: tuple[str, ...]
+
+    @property
+    def keys(self) -> Iterator[TokenKey]:
+        return (config.key for app in self.apps.values() for config in app.keys)
+
+    def without_files(self) -> Config:
+        """The same for whoever will not look for *secret_files* again: of many apps these would be
+        a fifth of all that is kept in memory.
+        """
+        return replace(self, secret_files={})
 
 
 def load(path: Path, *, environ: Mapping[str, str]) -> Config:
@@ -183,7 +192,6 @@ class _Reading:
             log=log,
             terms=terms,
             apps=apps,
-            keys=tuple(self._keys),
             clients=clients,
             secret_files=self._files.named,
             warnings=tuple(self._files.warnings),
@@ -209,6 +217,7 @@ class _Reading:
             pause=timedelta(seconds=refresh.pause_seconds),
             daily=refresh.daily_limit,
             reserve=refresh.operator_reserve,
+            at_once=refresh.most_at_once,
             mints_alone=refresh.standalone_minter,
         )
         self.mistakes += terms.broken()

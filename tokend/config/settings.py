@@ -136,6 +136,7 @@ class RefreshSettings(Section):
     pause_seconds: Annotated[int, Field(ge=60, le=3600)] = 60
     daily_limit: Annotated[int, Field(ge=1, le=20)] = 15
     operator_reserve: Annotated[int, Field(ge=0, le=20)] = 5
+    most_at_once: Annotated[int, Field(ge=1, le=1000)] = 64
     standalone_minter: bool = False
 
     @field_validator("reconcile_seconds")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,11 @@ if TYPE_CHECKING:
 
     from tokend.clock import Clock
     from tokend.keeper import Keeper
-    from tokend.model import Secret
+    from tokend.model import Secret, Token
 
 
-@dataclass(slots=True)
-class _Owned:
+@dataclass(frozen=True, slots=True)
+class _Former:
     """A token of the key *record*, which is known *until* then: WeChat honours it no longer."""
 
     record: str
@@ -26,34 +25,39 @@ class _Owned:
 
 
 class Owners:
-    """By digest, like the keys of clients: a look-up tells nobody anything by its timing."""
+    """By value. A look-up tells nobody anything by its timing: Python draws a key for its hash
+    at each start, and two values are compared in constant time.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._owned: dict[bytes, _Owned] = {}
-        self._digests: dict[str, list[bytes]] = {}
+        self._current: dict[Secret, Keeper] = {}
+        self._former: dict[Secret, _Former] = {}
 
-    def learn(self, keeper: Keeper) -> None:
-        """*keeper* may have another token now: the one before it is honoured a little longer."""
-        token, record, now = keeper.status().token, keeper.key.record, self._clock.now()
-        if token is None or keeper.key.kind != ACCESS_TOKEN:
+    def learn(self, keeper: Keeper, before: Token | None) -> None:
+        """*keeper* has another token now: the one *before* it is honoured a little longer."""
+        if keeper.key.kind != ACCESS_TOKEN or keeper.token is None:
             return
-        digest, known = _digest(token.value), self._digests.setdefault(record, [])
-        if digest not in known:
-            if known:
-                before = self._owned[known[-1]]
-                before.until = min(before.until, now + OVERLAP)
-            known.append(digest)
-        self._owned[digest] = _Owned(record, token.expires_at)
-        for old in [each for each in known[:-1] if self._owned[each].until <= now]:
-            known.remove(old)
-            del self._owned[old]
+        if before:
+            self._retire(keeper, before)
+        self._current[keeper.token.value] = keeper
+
+    def forget(self, keeper: Keeper) -> None:
+        """Nobody keeps the tokens of this key any more."""
+        if keeper.token and keeper.key.kind == ACCESS_TOKEN:
+            self._retire(keeper, keeper.token)
 
     def record(self, value: Secret) -> str | None:
         """The name in the store of the key whose token this is, or was until lately."""
-        owned = self._owned.get(_digest(value))
-        return owned.record if owned and self._clock.now() < owned.until else None
+        now = self._clock.now()
+        keeper, former = self._current.get(value), self._former.get(value)
+        if keeper and keeper.token and now < keeper.token.expires_at:
+            return keeper.key.record
+        return former.record if former and now < former.until else None
 
-
-def _digest(value: Secret) -> bytes:
-    return hashlib.sha256(value.reveal().encode("utf-8", "surrogatepass")).digest()
+    def _retire(self, keeper: Keeper, token: Token) -> None:
+        now = self._clock.now()
+        self._current.pop(token.value, None)
+        for value in [each for each, former in self._former.items() if former.until <= now]:
+            del self._former[value]
+        self._former[token.value] = _Former(keeper.key.record, min(token.expires_at, now + OVERLAP))

@@ -7,18 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from tokend.errors import LeaseBusy
+from tokend.errors import LeaseBusy, RecordUnreadable
 from tokend.model import Changes, Lease, Token
 from tokend.store import record as rules
 from tokend.store.seals import UNSEALED, Written, digest_of, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from tokend.allowance import Allowance
     from tokend.clock import Clock
     from tokend.findings import Finding
-    from tokend.model import TokenKey
+    from tokend.model import Found, TokenKey
     from tokend.store.record import Record
     from tokend.store.seals import Seals
 
@@ -29,8 +29,8 @@ _MICROSECOND = timedelta(microseconds=1)
 class Table(Protocol):
     """Records by name; an update is atomic and, once it returns, as durable as the table is."""
 
-    async def read(self, name: str) -> Record:
-        """The record, an empty one if there is none."""
+    async def read(self, names: Sequence[str]) -> list[Record | RecordUnreadable]:
+        """Each record, an empty one if there is none; or that it is none of tokend's."""
 
     async def update(self, name: str, step: Callable[[Record], Record]) -> Record:
         """Replace the record by *step* of it; nobody else changes it in between."""
@@ -48,11 +48,23 @@ class LocalStore:
         self._seals = seals
 
     async def load(self, key: TokenKey) -> Token | None:
-        return self._token(key, await self._table.read(key.record))
+        (record,) = await self._table.read([key.record])
+        return self._token(key, record)
+
+    async def load_many(self, keys: Sequence[TokenKey]) -> list[Found]:
+        records = await self._table.read([key.record for key in keys])
+        return [self._read(key, record) for key, record in zip(keys, records, strict=True)]
+
+    def _read(self, key: TokenKey, record: Record | RecordUnreadable) -> Found:
+        try:
+            return self._token(key, record)
+        except RecordUnreadable as error:
+            return error
 
     async def written(self, key: TokenKey) -> Written | None:
         """What stands there of a value, unopened. Raises what ``load`` does."""
-        return _written(key, await self._table.read(key.record))
+        (record,) = await self._table.read([key.record])
+        return _written(key, record)
 
     async def acquire(
         self, key: TokenKey, *, owner: str, ttl: timedelta, above: int, quarantine: timedelta
@@ -136,7 +148,9 @@ class LocalStore:
     def _now(self) -> int:
         return _microseconds(self._clock.wall())
 
-    def _token(self, key: TokenKey, record: Record) -> Token | None:
+    def _token(self, key: TokenKey, record: Record | RecordUnreadable) -> Token | None:
+        if isinstance(record, RecordUnreadable):
+            raise record
         written = _written(key, record)
         if written is None:
             return None
@@ -157,7 +171,9 @@ class LocalStore:
         )
 
 
-def _written(key: TokenKey, record: Record) -> Written | None:
+def _written(key: TokenKey, record: Record | RecordUnreadable) -> Written | None:
+    if isinstance(record, RecordUnreadable):
+        raise record
     if record.value is None:
         return None
     return Written(

@@ -8,7 +8,9 @@ from tokend.model import Changes
 from tokend.store.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from tokend.errors import RecordUnreadable
 
 
 class MemoryTable:
@@ -19,11 +21,14 @@ class MemoryTable:
         self._changed: dict[str, int] = {}
         self._cursor = 0
 
-    async def read(self, name: str) -> Record:
+    async def read(self, names: Sequence[str]) -> list[Record | RecordUnreadable]:
+        return [self._read(name) for name in names]
+
+    def _read(self, name: str) -> Record:
         return self._records.get(name, Record())
 
     async def update(self, name: str, step: Callable[[Record], Record]) -> Record:
-        before = await self.read(name)
+        before = self._read(name)
         after = step(before)
         self._records[name] = after
         if after.shows() != before.shows():

@@ -6,6 +6,7 @@ send twice.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -14,9 +15,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
+from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
-from tokend.errors import LeaseBusy
+from tokend.errors import LeaseBusy, RecordUnreadable, StoreError
 from tokend.model import Changes, Lease, Token
 from tokend.store import trouble
 from tokend.store.connection import connected
@@ -28,13 +30,12 @@ from tokend.store.seals import UNSEALED, Written, digest_of, unreadable
 from tokend.store.wakeup import listening
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from tokend.allowance import Allowance
     from tokend.clock import Clock
     from tokend.findings import Finding
-    from tokend.model import TokenKey
+    from tokend.model import Found, TokenKey
     from tokend.store.connection import Client
     from tokend.store.login import Login
     from tokend.store.mirror import Mirror
@@ -86,22 +87,44 @@ class RedisStore:
         self._scripts = {name: client.register_script(_source(name)) for name in SCRIPTS}
 
     async def load(self, key: TokenKey) -> Token | None:
-        kept = await self._kept(key)
-        return self._token(key, kept) if kept else None
+        (kept,) = await self._kept([key])
+        return self._token(key, kept)
+
+    async def load_many(self, keys: Sequence[TokenKey]) -> list[Found]:
+        """In one step; in a cluster, where a script may not take keys of two slots, in one each."""
+        if isinstance(self._redis, RedisCluster):
+            return list(await asyncio.gather(*map(self._found, keys)))
+        kept = await self._kept(keys)
+        return [self._read(key, each) for key, each in zip(keys, kept, strict=True)]
+
+    async def _found(self, key: TokenKey) -> Found:
+        try:
+            return await self.load(key)
+        except StoreError as error:
+            return error
+
+    def _read(self, key: TokenKey, kept: list[str]) -> Found:
+        try:
+            return self._token(key, kept)
+        except RecordUnreadable as error:
+            return error
 
     async def written(self, key: TokenKey) -> Written | None:
         """What stands there of a value, unopened. Raises what ``load`` does."""
-        kept = await self._kept(key)
-        return _written(key, kept) if kept else None
+        (kept,) = await self._kept([key])
+        return _written(key, kept)
 
-    async def _kept(self, key: TokenKey) -> list[str]:
+    async def _kept(self, keys: Sequence[TokenKey]) -> list[list[str]]:
+        """As the script gives them. Who wrote what is no text at all, is found by halves."""
+        names = [name for key in keys for name in _names(key, "token", "lease")]
         with trouble.told():
             try:
-                kept: list[str] = await self._scripts["load"](keys=_names(key, "token", "lease"))
+                kept: list[list[str]] = await self._scripts["load"](keys=names)
             except UnicodeDecodeError:
-                kept = _FOREIGN
-        if kept == _FOREIGN:
-            raise unreadable(key.record, "no tokend wrote it")
+                if len(keys) == 1:
+                    return [_FOREIGN]
+                half = len(keys) // 2
+                return await self._kept(keys[:half]) + await self._kept(keys[half:])
         return kept
 
     async def acquire(
@@ -197,9 +220,10 @@ class RedisStore:
             scores = {str(row[0]): int(row[1]) for row in rows}
         told = self._told if since else {}
         lost = bool(since) and not told.keys() <= scores.keys()
-        self._told = {name: score for name, score in scores.items() if score > since - _LOOK_BACK}
+        newest = max(scores.values(), default=0)
+        self._told = {each: score for each, score in scores.items() if score >= newest - _LOOK_BACK}
         return Changes(
-            cursor=0 if lost else max(scores.values(), default=0),
+            cursor=0 if lost else newest,
             records=frozenset(name for name, score in scores.items() if told.get(name) != score),
         )
 
@@ -221,8 +245,10 @@ class RedisStore:
             )
             return await examination.findings()
 
-    def _token(self, key: TokenKey, kept: list[str]) -> Token:
+    def _token(self, key: TokenKey, kept: list[str]) -> Token | None:
         written = _written(key, kept)
+        if written is None:
+            return None
         opened = self._seals.open(written)
         remaining, suspect, refreshing = kept[4:]
         shown = self._clock.wall() + int(remaining) * _MILLISECOND
@@ -236,7 +262,11 @@ class RedisStore:
         )
 
 
-def _written(key: TokenKey, kept: list[str]) -> Written:
+def _written(key: TokenKey, kept: list[str]) -> Written | None:
+    if not kept:
+        return None
+    if kept == _FOREIGN:
+        raise unreadable(key.record, "no tokend wrote it")
     text, digest, generation, fence = kept[:4]
     return Written(
         record=key.record, text=text, digest=digest, generation=int(generation), fence=int(fence)

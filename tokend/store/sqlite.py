@@ -23,7 +23,7 @@ from tokend.store.record import Record
 from tokend.store.seals import unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 _T = TypeVar("_T")
 
@@ -40,7 +40,10 @@ _SETUP = """
     CREATE INDEX IF NOT EXISTS record_change ON record (change);
 """
 # As bytes, and no more of them than a record may have: it may be anything.
-_READ = "SELECT CAST(substr(json, 1, ?) AS BLOB), change FROM record WHERE name = ?"
+_READ = """
+    SELECT name, CAST(substr(json, 1, ?) AS BLOB), change FROM record
+    WHERE name IN (SELECT value FROM json_each(?))
+"""
 _LAST_CHANGE = "SELECT coalesce(max(change), 0) FROM record"
 _WRITE = "INSERT OR REPLACE INTO record (name, json, change) VALUES (?, ?, ?)"
 _CHANGES = "SELECT name, change FROM record WHERE change > ?"
@@ -66,8 +69,8 @@ class SqliteTable:
         self._path = path
         self._file = file
 
-    async def read(self, name: str) -> Record:
-        return await self._run(lambda: self._file.read(name)[0])
+    async def read(self, names: Sequence[str]) -> list[Record | RecordUnreadable]:
+        return await self._run(lambda: self._file.read(names))
 
     async def update(self, name: str, step: Callable[[Record], Record]) -> Record:
         return await self._run(lambda: self._file.update(name, step))
@@ -95,22 +98,21 @@ class _File:
         self.thread.shutdown()
         self._connection.close()
 
-    def read(self, name: str) -> tuple[Record, int]:
-        """Raises ``RecordUnreadable``, which never shows what is there."""
-        row = self._connection.execute(_READ, (_LONGEST_RECORD, name)).fetchone()
-        text, change = row or (b"{}", 0)
-        try:
-            return Record.parse(json.loads(text)), change
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            found = hashlib.sha256(text or b"").hexdigest()[:8]
-            raise unreadable(name, "no tokend wrote it", found=found) from None
+    def read(self, names: Sequence[str]) -> list[Record | RecordUnreadable]:
+        rows = self._rows(names)
+        return [_record(name, rows[name][0]) if name in rows else Record() for name in names]
+
+    def _rows(self, names: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+        """Of those that are there: what stands there, and the number of its last change."""
+        rows = self._connection.execute(_READ, (_LONGEST_RECORD, json.dumps(names)))
+        return {name: (text, change) for name, text, change in rows}
 
     def update(self, name: str, step: Callable[[Record], Record]) -> Record:
         """One that cannot be read, which ``read`` tells of, begins anew."""
         with self._transaction():
-            try:
-                before, change = self.read(name)
-            except RecordUnreadable:
+            text, change = self._rows([name]).get(name, (b"{}", 0))
+            before = _record(name, text)
+            if isinstance(before, RecordUnreadable):
                 before, change = Record(), 0
             after = step(before)
             if after.shows() != before.shows():
@@ -141,6 +143,15 @@ class _File:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+def _record(name: str, text: bytes) -> Record | RecordUnreadable:
+    """What *text* says; the error never shows it."""
+    try:
+        return Record.parse(json.loads(text))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        found = hashlib.sha256(text or b"").hexdigest()[:8]
+        return unreadable(name, "no tokend wrote it", found=found)
 
 
 def _open(path: Path) -> sqlite3.Connection:
