@@ -254,6 +254,7 @@ async def test_whoever_alters_records_silently_is_found_out_within_a_round(
     crowd = Crowd(clock, 120)
     await crowd.look()
     await crowd.land_all()
+    await crowd.follower.look()
     for key in [each.key for each in crowd.fleet.keepers.values()]:
         crowd.table._records.pop(key.record)  # noqa: SLF001, and announces nothing
 

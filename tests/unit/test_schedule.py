@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.alarmed import due_in
 from kit.clock import settle
-from kit.scene import KEY, Scene
+from kit.scene import KEY, Scene, started
 from structlog.testing import capture_logs
 
-from tokend.errors import NotReady, StoreError
+from tokend.errors import NotReady, RefreshLimited, StoreError
 from tokend.follower import Follower
 from tokend.model import State
 from tokend.schedule import Schedule
@@ -31,6 +31,32 @@ async def test_what_is_due_is_started_and_what_is_not_is_not(clock: ManualClock)
     await schedule.look()
 
     assert (len(now.starts), len(later.starts)) == (1, 0)
+
+
+async def test_what_became_due_while_a_caller_was_refused_is_started_after_that(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(clock, method="token")
+    keeper, schedule = await started(scene)
+    gate = asyncio.Event()
+
+    async def spend(*_: object) -> timedelta:
+        await gate.wait()
+        return timedelta(seconds=30)
+
+    monkeypatch.setattr(LocalStore, "spend", spend)
+    asking = asyncio.create_task(keeper.refresh(rejected=None, by="operator"))
+    await settle()
+    clock.suspend(timedelta(seconds=6950))
+    await schedule.look()
+    gate.set()
+    with pytest.raises(RefreshLimited):
+        await asking
+
+    await schedule.look()
+    await settle()
+
+    assert scene.calls() == 2
 
 
 async def test_without_the_bell_the_watchdog_finds_what_is_due(clock: ManualClock) -> None:
