@@ -36,10 +36,11 @@ MOST_CALLS_A_MINUTE = 20
 class Judge:
     """*broken* promises, each with its time; *seen* counts what happened.
 
-    A token may be dead without tokend's knowing after what *hides* that: somebody else got one, or
-    WeChat acted on a call and its answer was lost. Then it is found out once there is no trouble,
-    within ``OVERLAP`` (for so long the old one lives on) and ``HEALED``; or, where it has refused
-    with 45009 or the like, once it may be asked again.
+    A token may be dead without tokend's knowing after what *hides* that: somebody else got one,
+    WeChat acted on a call and its answer was lost, or others replaced it whom a node cannot hear.
+    Then it is found out once there is no trouble, within ``OVERLAP`` (for so long the old one lives
+    on) and ``HEALED``; or, where WeChat has refused with 45009 or the like, once it may be asked
+    again.
     """
 
     nodes: int
