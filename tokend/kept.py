@@ -105,6 +105,9 @@ class Kept:
             if known is None or token.generation > known.generation or not self.usable(now):
                 self._take(token, now, asked=asked)
             return
+        if not asked and token.fence <= known.fence:
+            # What the store says of its end went by a wall clock that may have been set since.
+            token = replace(token, expires_at=known.expires_at)
         self._hold(replace(token, generation=max(known.generation, token.generation)))
         if asked:
             self._plan.kept(token, now, same=True)

@@ -388,7 +388,7 @@ async def another(there: Station, number: int) -> None:
         there.house.table.kept = replace(
             kept, value=f"{generation:0>400}", generation=generation, fence=generation
         )
-        await there.keeper.notice()
+        await there.house.notice(there.keeper)
         for _ in range(10):
             await asyncio.sleep(0)
 

@@ -370,7 +370,7 @@ async def reload(house: House, *, gone: str = "") -> None:
 async def doubt(house: House, *, suspect: bool) -> None:
     keeper = house.fleet.keepers["shop/access_token"]
     await house.table.update(keeper.key.record, lambda record: replace(record, suspect=suspect))
-    await keeper.notice()
+    await house.notice(keeper)
 
 
 MOMENTS = {

@@ -124,8 +124,9 @@ class House:
         self.looked.set()
         self.tasks: set[asyncio.Task[object]] = set()
         self.config = _load(folder, f"[forward]\nenabled = true\n{apps}{clients}")
+        self.store = LocalStore(self.table, self.clock)
         self.fleet = Fleet(
-            store=LocalStore(self.table, self.clock),
+            store=self.store,
             transports=dict.fromkeys(Platform, self.wechat),
             terms=self.config.terms,
             on_plan=self.schedule.plan,
@@ -187,6 +188,11 @@ class House:
         """The file says what it said before, if it has no *mistakes*."""
         if self.mistakes:
             raise ConfigError(self.mistakes)
+
+    async def notice(self, keeper) -> None:
+        """Look into the store, as the follower does."""
+        (found,) = await self.store.load_many([keeper.key])
+        keeper.notice(found)
 
     async def get(self, path: str, **query: str) -> dict[str, object]:
         async with self.http.get(path, params=query) as response:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from tokend.policy import OVERLAP
+from tokend.policy import OVERLAP, forbids_reports
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ MOST_CALLS_A_MINUTE = 20
 class Judge:
     """*broken* promises, each with its time; *seen* counts what happened.
 
-    A token may be dead without tokend's knowing after what *hides* that: somebody else got one, or
-    WeChat acted on a call and its answer was lost. Then it is found out once there is no trouble,
-    within ``OVERLAP`` (for so long the old one lives on) and ``HEALED``.
+    A token may be dead without tokend's knowing after what *hides* that: somebody else got one,
+    WeChat acted on a call and its answer was lost, or others replaced it whom a node cannot hear.
+    Then it is found out once there is no trouble, within ``OVERLAP`` (for so long the old one lives
+    on) and ``HEALED``; or, where WeChat has refused with 45009 or the like, once it may be asked
+    again.
     """
 
     nodes: int
@@ -49,6 +51,7 @@ class Judge:
     longest_dead: tuple[timedelta, str] = (timedelta(0), "")
     _quiet_since: timedelta = NEVER
     _hidden_at: timedelta = NEVER
+    _refused_at: timedelta = NEVER
     _store_lost_at: timedelta = NEVER
     _leases_unsure_at: timedelta = NEVER
     _forced: deque[timedelta] = field(default_factory=deque)
@@ -105,13 +108,14 @@ class Judge:
             self._break(f"{keeper.key} went back in generation", node)
         self._generations[place] = token.generation
         self._good_until[place] = token.expires_at
+        may_be_unknown = self._may_be_unknown(keeper)
         if is_valid:
             return
         self._count("dead ones")
         since = self.dead_since.setdefault((*place, token.generation), _now())
         told = f"{keeper.key} at node {node.number} from {since}"
         self.longest_dead = max(self.longest_dead, (_now() - since, told))
-        if not self._may_be_unknown(keeper):
+        if not may_be_unknown:
             self._break(f"{keeper.key} is dead", node)
 
     def got_nothing(self, node: Node, keeper: Keeper, now: datetime) -> None:
@@ -158,14 +162,13 @@ class Judge:
             self._break(f"forced {apart} after the one before", node)
 
     def _may_be_unknown(self, keeper: Keeper) -> bool:
-        if self.troubles:
-            return self._hidden_at > NEVER
-        known = max(self._quiet_since, self._hidden_at + OVERLAP) + HEALED
-        return _now() <= known + self._refusal(keeper)
-
-    def _refusal(self, keeper: Keeper) -> timedelta:
-        status = keeper.status()
-        return status.next_refresh_in if status.failures else timedelta(0)
+        """What was hidden is known some time after the last trouble, and hides nothing later."""
+        if forbids_reports(keeper.status().error):
+            self._refused_at = _now()
+        since = max(self._quiet_since, self._hidden_at + OVERLAP, self._refused_at)
+        if not self.troubles and _now() > since + HEALED:
+            self._hidden_at = NEVER
+        return self._hidden_at > NEVER
 
     def _leases_are_unsure(self) -> bool:
         """Who cannot reach the store asks without a lease where that is harmless; a lease that the

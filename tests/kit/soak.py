@@ -31,8 +31,8 @@ DAY = timedelta(days=1)
 EVENING = timedelta(hours=22)
 BETWEEN = timedelta(minutes=12)
 
-# What is lost at each of a week's calls would be thousands; what is kept of a day differs by tens.
-GROWTH = 1000
+# What is kept of a day differs by up to 2000; what is lost at each use would be a million.
+GROWTH = 4000
 LONGEST_REFUSAL = timedelta(minutes=66)
 
 

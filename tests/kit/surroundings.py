@@ -113,9 +113,9 @@ class Wire:
         self._random = random
         self.is_cut = False
 
-    async def read(self, name: str) -> Record:
+    async def read(self, names):
         await self._reach()
-        return await self._storage.read(name)
+        return await self._storage.read(names)
 
     async def update(self, name, step) -> Record:
         await self._reach()

@@ -180,7 +180,7 @@ TROUBLES = {
     "a node is stopped": Trouble("node", stopped, 15 * _MINUTES),
     "a node is killed": Trouble("node", killed, 10 * _MINUTES),
     "somebody else gets a token": Trouble("token", rotated, _MINUTES / 60, hides=True),
-    "an operator forces": Trouble("token", forced, _MINUTES / 60),
-    "a client is in a loop": Trouble("token", complained_of, 30 * _MINUTES),
+    "an operator forces": Trouble("token", forced, _MINUTES / 60, hides=True),
+    "a client is in a loop": Trouble("token", complained_of, 30 * _MINUTES, hides=True),
     "the clock is set": Trouble("clock", clock_set, 30 * _MINUTES),
 }

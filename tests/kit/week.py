@@ -61,6 +61,8 @@ class Node(Stoppable):
             transports=dict.fromkeys(Platform, self.line),
             terms=town.config.terms,
             on_plan=self.schedule.plan,
+            on_token=lambda *_: None,
+            on_retire=lambda _: None,
             spawn=self.begin,
             clock=town.clock,
         )
@@ -69,6 +71,7 @@ class Node(Stoppable):
 
     async def _live(self) -> None:
         self.fleet.apply(self._town.config.apps)
+        await self.follower.look_at_all()
         self.begin(self.follower.run())
         self.begin(self._use())
         while True:

@@ -860,3 +860,25 @@ async def test_nodes_that_got_one_value_without_the_store_come_to_rest_when_it_i
 
     assert one.current().token.value == other.current().token.value
     assert [event["event"] for event in events if event["log_level"] != "debug"] == []
+
+
+async def test_a_store_that_was_written_to_by_a_wrong_clock_does_not_end_a_token_that_is_known(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes compared it with WeChat while the store was away, and then gave it back."""
+    scene = Scene(clock, terms=WITH_RECONCILE)
+    keeper, schedule = await started(scene)
+    before = keeper.current().token
+    with monkeypatch.context() as outage:
+        for step in ("load", "acquire", "save", "release", "spend"):
+            outage.setattr(LocalStore, step, away)
+        await live(scene, 300, schedule, step=5)
+    record = scene.table.kept
+    scene.table.kept = replace(record, expires_at=record.expires_at - 3 * 3600 * 1_000_000)
+
+    keeper.store_is_back()
+    await live(scene, 10, schedule)
+
+    after = keeper.current().token
+    assert after.stored
+    assert abs(after.expires_at - before.expires_at) < timedelta(seconds=1)
