@@ -1,0 +1,75 @@
+"""The benchmark runs: a row with tiny numbers, real processes, and none of them left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+LITTLE = ("--rounds", "1", "--seconds", "0.2", "--keys", "5", "--waiters", "3")
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not shutil.which("taskset"), reason="needs taskset: util-linux"),
+]
+
+
+async def started(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "benchmark", *LITTLE, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(TESTS), "TMPDIR": str(folder)},
+    )
+
+
+async def test_each_row_that_is_asked_for_is_measured_and_nothing_is_left(folder: Path) -> None:
+    rows = ("waiters", "memory", "start-many")
+    async with asyncio.timeout(250):
+        process = await started(folder, *rows)
+        out, err = await process.communicate()
+
+    lines = out.decode().splitlines()[-len(rows) :]
+    assert process.returncode in {0, 1}, err.decode()
+    assert {re.match(r"\| `([\w-]+)`", line)[1] for line in lines} == set(rows)
+    for line in lines:
+        assert re.search(r" to .* \| 1 \| ≤ .* \| (yes|no) \|$", line)
+    assert left_of(folder) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_interrupted_it_ends_all_that_it_has_started(folder: Path, number) -> None:
+    async with asyncio.timeout(250):
+        process = await started(folder, "waiters")
+        while not any("openloop" in line or "polls" in line for line in left_of(folder)):
+            assert process.returncode is None
+            await asyncio.sleep(0.05)
+        process.send_signal(number)
+        await process.communicate()
+
+    assert process.returncode != 0
+    assert left_of(folder) == []
+
+
+def left_of(folder: Path) -> list[str]:
+    """Files of the benchmark in *folder*, and processes that were told of it."""
+    return [*_command_lines(f"TMPDIR={folder}"), *map(str, folder.iterdir())]
+
+
+def _command_lines(variable: str) -> list[str]:
+    found = []
+    for each in Path("/proc").iterdir():
+        try:
+            if each.name.isdecimal() and variable in (each / "environ").read_text("latin-1"):
+                found.append((each / "cmdline").read_text("latin-1").replace("\0", " "))
+        except OSError:
+            continue
+    return found
