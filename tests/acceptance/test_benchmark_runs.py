@@ -8,9 +8,12 @@ import re
 import shutil
 import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from benchmark.program import output, python
 
 TESTS = Path(__file__).parents[1]
 LITTLE = ("--rounds", "1", "--seconds", "0.2", "--keys", "5", "--waiters", "3")
@@ -57,6 +60,32 @@ async def test_interrupted_it_ends_all_that_it_has_started(folder: Path, number)
 
     assert process.returncode != 0
     assert left_of(folder) == []
+
+
+async def test_what_is_due_while_a_server_stands_still_counts_as_slow(folder: Path) -> None:
+    """All of it, and not just the one GET that it stands still over."""
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                asked += 1
+                if asked == 10:
+                    time.sleep(1)  # noqa: ASYNC251, nobody is answered meanwhile
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        answers = await output(
+            *python("load.openloop", port, "/", "key", 200, 2), log=folder / "openloop.log"
+        )
+
+    took = sorted(took for _, took in answers)
+    assert len(took) == 400
+    assert sum(each > 0.2 for each in took) >= 120
+    assert took[-1] > 0.9
 
 
 def left_of(folder: Path) -> list[str]:

@@ -59,7 +59,10 @@ def main(
         _install(rows)
     scale = Scale(rounds=rounds, seconds=seconds, keys=keys, waiters=waiters)
     conditions = _conditions(scale)
-    outcomes = asyncio.run(_measured(rows, scale))
+    try:
+        outcomes = asyncio.run(_measured(rows, scale))
+    except asyncio.CancelledError:
+        raise click.Abort from None
     click.echo(f"{conditions}\n\n{table(outcomes, rows)}")
     good = all(isinstance(each, Result) and each.is_reached for each in outcomes.values())
     sys.exit(os.EX_OK if good else 1)

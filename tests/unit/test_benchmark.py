@@ -153,7 +153,7 @@ class Wire:
 
 
 def test_an_answer_counts_when_its_last_byte_is_there() -> None:
-    connection = Connection(Wire(b"HTTP/1.1 200 OK\r\nContent-", b"Length: 2\r\n\r\n{", b"}"))
+    connection = Connection(Wire(b"HTT", b"P/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", b"}"))
 
     assert [connection.is_answered() for _ in range(3)] == [False, False, True]
 
@@ -162,4 +162,12 @@ def test_a_get_that_is_refused_is_not_counted() -> None:
     connection = Connection(Wire(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"))
 
     with pytest.raises(ConnectionError, match="503"):
+        connection.is_answered()
+
+
+def test_a_get_that_is_cut_off_is_not_waited_for() -> None:
+    connection = Connection(Wire(b"HTTP/1.1 200 OK\r\n", b""))
+
+    assert not connection.is_answered()
+    with pytest.raises(ConnectionError, match="cut off"):
         connection.is_answered()

@@ -38,11 +38,16 @@ class Connection:
         self.socket.sendall(request)
 
     def is_answered(self) -> bool:
-        """Take what has come. Raises ``ConnectionError`` unless it is the beginning of a 200."""
-        self._came += self.socket.recv(65536)
-        if not self._came.startswith(b"HTTP/1.1 200 "):
-            raise ConnectionError(f"answered {bytes(self._came[:40])!r}")
-        head, _, body = self._came.partition(b"\r\n\r\n")
+        """Take what has come. Raises ``ConnectionError`` if that is the end, or not a 200."""
+        came = self.socket.recv(65536)
+        if not came:
+            raise ConnectionError("a GET was cut off")
+        self._came += came
+        head, is_whole, body = self._came.partition(b"\r\n\r\n")
+        if not is_whole:
+            return False
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise ConnectionError(f"answered {bytes(head[:40])!r}")
         length = _LENGTH.search(head)
         if not length or len(body) < int(length[1]):
             return False
