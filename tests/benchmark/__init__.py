@@ -11,7 +11,7 @@ machines differ and are never quiet. Read it in this order:
 4. ``sides``       what is measured: ``hot`` reads, ``tail`` latencies, ``many`` keys, ``waiters``,
    ``commands`` that end
 5. ``stage``       where it happens: ``cores``, ``scale``, ``tools``; ``program``: each process;
-   ``node``: tokend, ``accounts``: its WeChat, ``filling``: what its Redis keeps
+   ``node``: tokend, ``wechat`` and ``accounts``: its WeChat, ``filling``: what its Redis keeps
 6. ``load``        programs that ask: ``wrk`` as fast as it goes, ``openloop`` at a given pace,
    ``polls`` that wait, ``timed`` commands
 7. ``references``  programs that answer in tokend's place

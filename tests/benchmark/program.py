@@ -61,12 +61,13 @@ class Program:
         return (self.cpu() - used) / (time.monotonic() - began)
 
     async def idle(self) -> None:
-        """Return once it has done what it was asked."""
-        while await self.share(_LOOK_SECONDS) > _IDLE:
-            pass
+        """Return once it has done what it was asked. Raises ``TimeoutError``."""
+        async with asyncio.timeout(_START_SECONDS):
+            while await self.share(_LOOK_SECONDS) > _IDLE:
+                pass
 
     async def listens(self, port: int) -> None:
-        """Return once *port* answers. Raises ``Failed``."""
+        """Return once *port* answers. Raises ``Failed`` or ``TimeoutError``."""
         async with asyncio.timeout(_START_SECONDS):
             while True:
                 try:

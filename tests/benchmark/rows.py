@@ -175,7 +175,10 @@ ROWS = (
     ),
     Row(
         name="tail",
-        what="p99 of hot GETs at 2,000/s, with 1,000 refreshes a minute and 1,000 polls; without",
+        what=(
+            f"p99 of hot GETs at {tail.RATE:,}/s, with {tail.REFRESHES_A_MINUTE:,} refreshes a "
+            f"minute and {tail.POLLS:,} polls; without"
+        ),
         side="tokend, busy",
         reference="tokend, quiet",
         number="p99",

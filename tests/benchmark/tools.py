@@ -48,7 +48,7 @@ def _uvloop() -> str | None:
 
 TOOLS = {
     "wrk": Tool(find=_on_path("wrk"), install=(*_APT, "wrk")),
-    "nginx": Tool(find=_on_path("nginx"), install=(*_APT, "nginx-light")),
+    "nginx": Tool(find=_on_path("nginx"), install=(*_APT, "nginx")),
     "go": Tool(find=_on_path("go"), install=(*_APT, "golang-go")),
     "curl": Tool(find=_on_path("curl"), install=(*_APT, "curl")),
     "taskset": Tool(find=_on_path("taskset"), install=(*_APT, "util-linux")),
@@ -75,6 +75,8 @@ def lacking(names: Collection[str]) -> str:
 
 
 def install(names: Collection[str]) -> None:
-    """Raises ``subprocess.CalledProcessError``."""
+    """Raises ``OSError`` or ``subprocess.CalledProcessError``. What they say goes to stderr."""
     for name in names:
-        subprocess.run(TOOLS[name].install, check=True)
+        # By this runlevel Debian starts none of the services.
+        environment = {**os.environ, "RUNLEVEL": "1"}
+        subprocess.run(TOOLS[name].install, check=True, env=environment, stdout=sys.stderr)

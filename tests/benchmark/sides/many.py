@@ -91,7 +91,7 @@ async def _filled(stage: Stage) -> AsyncIterator[Kept]:
     keys = stage.scale.keys
     async with simulated(stage, accounts=keys) as wechat, stage.redis() as redis:
         step = (_LIFE - DUE) / keys
-        await fill(redis.path, [DUE + step * number for number in range(keys)])
+        await fill(stage, redis.path, keys=keys, least=DUE, step=step)
         yield Kept(redis=redis.path, wechat=wechat)
 
 

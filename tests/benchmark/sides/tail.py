@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 from benchmark.filling import DUE, fill
@@ -41,16 +40,14 @@ _ROOM = f"connections_per_address = {CONNECTIONS + POLLS + 64}"
 
 
 async def quiet(stage: Stage) -> Numbers:
-    lives = list(repeat(_FRESH, _keys(stage)))
-    async with _kept(stage, lives) as (node, _):
+    async with _kept(stage, least=_FRESH, step=timedelta(0)) as (node, _):
         return {"p99": await _p99(stage, node)}
 
 
 async def busy(stage: Stage) -> Numbers:
-    """While keys become due one after the other, and polls hang."""
-    pause = timedelta(minutes=1) / REFRESHES_A_MINUTE
-    lives = [_FRESH, *(DUE + pause * number for number in range(_keys(stage) - 1))]
-    async with _kept(stage, lives) as (node, wechat), _hanging(stage, node):
+    """While keys become due one after the other, the hot one last, and polls hang."""
+    step = timedelta(minutes=1) / REFRESHES_A_MINUTE
+    async with _kept(stage, least=DUE, step=step) as (node, wechat), _hanging(stage, node):
         before = await wechat.calls()
         took = await _p99(stage, node)
         refreshed = await wechat.calls() - before
@@ -59,18 +56,15 @@ async def busy(stage: Stage) -> Numbers:
     return {"p99": took}
 
 
-def _keys(stage: Stage) -> int:
-    """As many as become due until the measurement has surely ended; one more is the hot one."""
-    return round((stage.scale.seconds + _AROUND_SECONDS) * REFRESHES_A_MINUTE / 60) + 1
-
-
 @asynccontextmanager
-async def _kept(stage: Stage, lives: list[timedelta]) -> AsyncIterator[tuple[Node, WeChat]]:
-    """tokend, with tokens in its Redis that have so much life left."""
-    async with simulated(stage, accounts=len(lives)) as wechat, stage.redis() as redis:
-        store = f"unix://{redis.path}"
-        setup = set_up(stage, wechat, apps=len(lives), store=store, server=_ROOM)
-        await fill(redis.path, lives)
+async def _kept(
+    stage: Stage, *, least: timedelta, step: timedelta
+) -> AsyncIterator[tuple[Node, WeChat]]:
+    """tokend with as many keys as become due until the measurement has surely ended."""
+    keys = round((stage.scale.seconds + _AROUND_SECONDS) * REFRESHES_A_MINUTE / 60)
+    async with simulated(stage, accounts=keys) as wechat, stage.redis() as redis:
+        setup = set_up(stage, wechat, apps=keys, store=f"unix://{redis.path}", server=_ROOM)
+        await fill(stage, redis.path, keys=keys, least=least, step=step)
         async with setup.started(stage) as node:
             yield node, wechat
 
