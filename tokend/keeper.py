@@ -73,6 +73,7 @@ class Keeper:
     """Keeps the token of one key."""
 
     __slots__ = (
+        "__weakref__",
         "_checked_at",
         "_duties",
         "_flight",
