@@ -29,7 +29,7 @@ class Side:
 
 
 # A side that has taken so long in all begins no other round: the rest is to be measured, too.
-_ENOUGH_SECONDS = 300.0
+_ENOUGH_SECONDS = 600.0
 
 
 @dataclass(slots=True)
