@@ -126,7 +126,9 @@ class Keeper:
         return self._flight is not None or is_due
 
     async def _landed(self, patience: timedelta) -> None:
-        """Return once a refresh has ended, or there is a token, or the *patience* is over."""
+        """Return once the refresh has ended that is running, and the token been saved; or another
+        node's has come meanwhile, or the *patience* is over.
+        """
         self._landing = self._landing or asyncio.Event()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._landing.wait(), patience.total_seconds())
@@ -317,7 +319,8 @@ class Keeper:
         token = self._kept.token
         if token is not None and (before is None or before.value != token.value):
             self._duties.on_token(self, before)
-            self._land()
+            if self._flight is None:
+                self._land()
         self._tell_plan()
 
     def _tell_plan(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.process import Simulator, forking, one_shot, serving
+from kit.process import Simulator, at_rest, forking, one_shot, serving
 
 from tokend.client import Away, Client, Refused, Token
 
@@ -90,8 +90,9 @@ async def test_a_restart_of_tokend_is_not_noticed(
     configured: Configured, client: Client, folder: Path, end: signal.Signals
 ) -> None:
     path = configured()
-    async with serving(path) as (tokend, _):
+    async with serving(path) as (tokend, session):
         before = await asyncio.to_thread(client.token, KEY)
+        await at_rest(session)
         tokend.send(end)
         await tokend.ended()
         assert client.token(KEY) == before

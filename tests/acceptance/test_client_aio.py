@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.process import Simulator, one_shot, serving
+from kit.process import Simulator, at_rest, one_shot, serving
 
 from tokend.client import AsyncClient, Away, Client, Refused, Token, UsageError
 
@@ -107,8 +107,9 @@ async def test_a_restart_of_tokend_is_not_noticed(
     configured: Configured, client: AsyncClient, folder: Path, end: signal.Signals
 ) -> None:
     path = configured()
-    async with serving(path) as (tokend, _):
+    async with serving(path) as (tokend, session):
         before = await client.token(KEY)
+        await at_rest(session)
         tokend.send(end)
         await tokend.ended()
         assert await client.token(KEY) == before

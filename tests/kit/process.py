@@ -180,6 +180,17 @@ async def serving(
             yield tokend, session
 
 
+async def at_rest(session: aiohttp.ClientSession) -> None:
+    """Return once no refresh is under way: what is served is saved, and no lease is held."""
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            async with session.get("/v1/apps") as response:
+                keys = (await response.json())["keys"]
+            if not any(key["refreshing"] for key in keys):
+                return
+            await asyncio.sleep(0.01)
+
+
 async def one_shot(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command that ends."""
     process = await asyncio.create_subprocess_exec(

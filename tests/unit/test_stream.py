@@ -57,7 +57,7 @@ class Telling:
             stored_at=self._now(),
             expires_at=self._now() + LIFE * MICROSECONDS * alive,
         )
-        await self.keeper.notice()
+        await self.scene.notice(self.keeper)
 
     async def prolonged(self) -> None:
         """Another node was given the same token, with a new life."""
@@ -68,14 +68,14 @@ class Telling:
             stored_at=self._now(),
             expires_at=self._now() + LIFE * MICROSECONDS,
         )
-        await self.keeper.notice()
+        await self.scene.notice(self.keeper)
 
     async def renumbered(self) -> None:
         """Another node has stored the same token under a number of its own."""
         kept = self.scene.table.kept
         number = kept.generation + 1
         self.scene.table.kept = replace(kept, generation=number, fence=number)
-        await self.keeper.notice()
+        await self.scene.notice(self.keeper)
 
     def _now(self) -> int:
         return int(self.scene.clock.wall().timestamp()) * MICROSECONDS
@@ -205,7 +205,7 @@ async def test_what_is_doubtful_or_told_by_another_clock_is_written_anew(telling
     scene.clock.jump_wall(timedelta(hours=1))
     jumped = rendered.json(keeper, keeper.current(), scene.clock.wall())
     scene.table.kept = replace(scene.table.kept, suspect=True)
-    await keeper.notice()
+    await scene.notice(keeper)
     doubtful = rendered.json(keeper, keeper.current(), scene.clock.wall())
 
     assert json.loads(renumbered)["generation"] == keeper.generation
