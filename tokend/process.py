@@ -27,6 +27,16 @@ def close_to_others() -> list[str]:
     return [*_leave_no_core(), *_hide_memory()]
 
 
+def give_back_memory() -> None:
+    """What was taken to begin with, and is not needed to go on: glibc keeps it otherwise.
+
+    https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none, and needs none
+    if trim:
+        trim(0)
+
+
 def fill_standard_streams() -> None:
     """Where one is closed the next socket would get its number, and be written to as if it were."""
     for fd in _STANDARD_STREAMS:

@@ -144,19 +144,18 @@ def test_what_nobody_asks_for_any_more_is_forgotten(clock: ManualClock) -> None:
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written; *unread* is what lies there still."""
+    """Keeps what is written."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
         self.written: list[bytes] = []
-        self.unread = 0
         self.is_closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written.append(bytes(data))
 
     def get_write_buffer_size(self) -> int:
-        return self.unread
+        return 0
 
     def close(self) -> None:
         self.is_closed = True
@@ -197,13 +196,24 @@ def test_the_same_question_does_not_get_past_the_door(hall: Hall) -> None:
     assert hall.aiohttp.heard == [ASKED]
 
 
-def test_what_was_answered_and_is_not_read_yet_is_not_added_to(hall: Hall) -> None:
-    hall.wire.unread = 1
+def test_what_was_answered_and_is_not_read_is_not_added_to_without_end(hall: Hall) -> None:
+    hall.door.pause_writing()
+    hall.door.turn(Phase.IDLE)
 
     hall.door.data_received(ASKED)
 
     assert hall.wire.written == []
     assert hall.aiohttp.heard == [ASKED, ASKED]
+
+
+def test_who_reads_again_is_answered_at_once_again(hall: Hall) -> None:
+    hall.door.pause_writing()
+    hall.door.resume_writing()
+    hall.door.turn(Phase.IDLE)
+
+    hall.door.data_received(ASKED)
+
+    assert hall.wire.written == [hall.offer.repeat.answer]
 
 
 def test_a_question_overtakes_no_other(hall: Hall) -> None:

@@ -52,6 +52,7 @@ class Door(asyncio.Protocol):
     """*make* gives the protocol that answers; one that is not let in needs only a *refusal*."""
 
     __slots__ = (
+        "_is_paused",
         "_left",
         "_looks",
         "_make",
@@ -77,6 +78,7 @@ class Door(asyncio.Protocol):
         self._make = make
         self._refusal = refusal
         self._protocol = asyncio.Protocol()  # which does nothing
+        self._is_paused = False
         self._looks = 0
         self._left = 0
         self._unread = 0
@@ -103,7 +105,8 @@ class Door(asyncio.Protocol):
         """It waits for something else from now on."""
         self.phase = phase
         self._looks = 0
-        self._repeatable = self.repeats.kept if phase is Phase.IDLE else NOTHING
+        may_repeat = phase is Phase.IDLE and not self._is_paused
+        self._repeatable = self.repeats.kept if may_repeat else NOTHING
 
     def look(self) -> None:
         """A second has passed: end what has taken too long."""
@@ -148,7 +151,7 @@ class Door(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         repeat = self._repeatable.get(data)
-        if repeat and not self._wire.get_write_buffer_size() and (answer := repeat.again()):
+        if repeat and (answer := repeat.again()):
             self.transport.write(answer)
             self._looks = 0
             return
@@ -162,9 +165,12 @@ class Door(asyncio.Protocol):
         return self._protocol.eof_received()
 
     def pause_writing(self) -> None:
+        self._is_paused = True
+        self._repeatable = NOTHING
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
+        self._is_paused = False
         self._protocol.resume_writing()
 
     def _is_unread(self) -> bool:

@@ -68,6 +68,7 @@ def _settle(_: list[str]) -> None:
     everything for a second where there are 100,000 keys. Before, nothing was looked through at all.
     """
     gc.collect()
+    process.give_back_memory()
     gc.freeze()
     gc.enable()
 

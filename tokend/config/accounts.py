@@ -87,8 +87,21 @@ class KnownAccount:
 
     given: Any
     terms: Terms
-    account: Account
     config: AppConfig
+
+    @property
+    def account(self) -> Account:
+        """As it was read."""
+        setting = "secret_file" if self.given.get("secret_file") else "secret_credential"
+        app = self.config.app
+        return Account(
+            name=app.name,
+            appid=app.appid,
+            method=self.config.method,
+            setting=setting,
+            file=self.given[setting],
+            paces=self.config.paces,
+        )
 
 
 class Accounts:
@@ -131,7 +144,7 @@ class Accounts:
         is_same = known is not None and known.config.app.secret == secret
         config = known.config if known and is_same else account.config(secret)
         if len(self.mistakes) == mistakes:
-            self.known[entry.name] = KnownAccount(entry.given, self._terms, account, config)
+            self.known[entry.name] = KnownAccount(entry.given, self._terms, config)
         return config
 
     def _as_before(self, entry: Entry) -> KnownAccount | None:

@@ -33,13 +33,29 @@ class Document:
 def parse(content: bytes, path: str) -> dict[str, Any]:
     """The tables of TOML. Raises ``ValueError``, with the path."""
     try:
-        return tomllib.loads(content.decode())
+        return _lean(tomllib.loads(content.decode()))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 (at byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from None
     except (ValueError, RecursionError):
         raise ValueError(f"{path}: a number is too long, or tables too deep") from None
+
+
+def _lean(tables: dict[str, Any]) -> dict[str, Any]:
+    """The same, with each name and text once: tomllib makes a new one wherever it stands, and what
+    is kept of very many tables is mostly these.
+    """
+    texts: dict[str, str] = {}
+
+    def once(value: Any) -> Any:
+        if isinstance(value, str):
+            return texts.setdefault(value, value)
+        if isinstance(value, dict):
+            return {once(name): once(each) for name, each in value.items()}
+        return value
+
+    return {once(name): once(each) for name, each in tables.items()}
 
 
 class Documents:
