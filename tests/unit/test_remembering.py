@@ -26,9 +26,7 @@ class Offer:
 
     def __init__(self, clock: ManualClock, *, version: tuple[int, int] = (1, 1)) -> None:
         self.request = make_mocked_request("GET", "/", version=version)
-        self.repeat = Repeat(
-            clock, until=clock.deadline(timedelta(seconds=1)), what=Standing(), who=Standing()
-        )
+        self.repeat = Repeat(clock, stands=timedelta(seconds=1), what=Standing(), who=Standing())
         self.told: list[int] = []
         self.repeat.tell = self.told.append
         self.request[REPEAT] = self.repeat

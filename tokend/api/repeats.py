@@ -19,6 +19,7 @@ from aiohttp import HttpVersion11, web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
     from tokend.clock import Clock
     from tokend.standing import Standing
@@ -37,26 +38,26 @@ _MORE_THAN_PLAIN = ("Content-Length", "Transfer-Encoding", "Expect", "Upgrade")
 
 
 class Repeat:
-    """An answer that may be given again until *until* (of ``Clock.seconds``), while *what* it says
-    and *who* may have it stand.
+    """An answer that may be given again for as long as it *stands* (of ``Clock.now``), unless the
+    standing of *what* it says or of *who* may have it is over before.
 
     *tell* hears how often it was, some time later.
     """
 
-    __slots__ = ("_seconds", "answer", "tell", "times", "until", "what", "who")
+    __slots__ = ("_seconds", "_until", "_what", "_who", "answer", "tell", "times")
 
-    def __init__(self, clock: Clock, *, until: float, what: Standing, who: Standing) -> None:
+    def __init__(self, clock: Clock, *, stands: timedelta, what: Standing, who: Standing) -> None:
         self._seconds = clock.seconds
-        self.until = until
-        self.what = what
-        self.who = who
+        self._until = clock.deadline(stands)
+        self._what = what
+        self._who = who
         self.answer = b""
         self.tell: Callable[[int], None] = _nobody
         self.times = 0
 
     def again(self) -> bytes | None:
         """None where it has to be asked for anew."""
-        if self.what.is_over or self.who.is_over or self._seconds() >= self.until:
+        if self._what.is_over or self._who.is_over or self._seconds() >= self._until:
             return None
         self.times += 1
         return self.answer
@@ -85,18 +86,22 @@ class Repeats:
 
     def hear(self, data: bytes, *, alone: bool) -> None:
         """*data* goes to aiohttp; *alone*: everything before it is answered."""
-        plain = alone and len(data) <= _LONGEST and _PLAIN.fullmatch(data)
-        if self._is_plain and plain:
+        if not self._is_plain:
+            return
+        if alone and len(data) <= _LONGEST and _PLAIN.fullmatch(data):
             self._asked = data
-        elif self._is_plain:
+        else:
             self._is_plain = False
             self._asked = b""
             self.end()
 
     def keep(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """*response* was written, to what was heard last."""
-        repeat, answer = request.get(REPEAT), _written(response)
-        if repeat is None or answer is None or not self._asked or not _is_plain(request):
+        repeat = request.get(REPEAT)
+        if repeat is None or not self._asked or not _is_plain(request):
+            return
+        answer = _written(response)
+        if answer is None:
             return
         repeat.answer = answer
         if len(self.kept) >= _MOST:

@@ -159,7 +159,7 @@ class Routes:
             if poll is None:
                 request[REPEAT] = Repeat(
                     self._clock,
-                    until=self._clock.deadline(answer.stands),
+                    stands=answer.stands,
                     what=keeper.standing,
                     who=self._access.standing,
                 )

@@ -92,8 +92,7 @@ class KnownAccount:
     @property
     def account(self) -> Account:
         """As it was read."""
-        setting = "secret_file" if self.given.get("secret_file") else "secret_credential"
-        app = self.config.app
+        setting, app = _secret_setting(self.given), self.config.app
         return Account(
             name=app.name,
             appid=app.appid,
@@ -157,7 +156,7 @@ class Accounts:
         settings = validated(entry.given, model, entry.place, self.mistakes)
         if settings is None:
             return None
-        setting = "secret_file" if settings.secret_file else "secret_credential"
+        setting = _secret_setting(entry.given)
         paces = self._paces_of(settings)
         for kind, pace in paces:
             self.mistakes += _too_late(entry, kind, settings, pace, self._terms)
@@ -201,6 +200,11 @@ class Accounts:
         if owner is not entry:
             self.mistakes.append(f"{entry.place}.appid: is that of {owner} too")
         return owner is entry
+
+
+def _secret_setting(given: Mapping[str, Any]) -> str:
+    """Which of the two a table without a mistake has."""
+    return "secret_file" if given.get("secret_file") else "secret_credential"
 
 
 def _too_late(entry: Entry, kind: str, settings: AnyApp, pace: Pace, terms: Terms) -> Iterator[str]:

@@ -55,7 +55,8 @@ def _lean(tables: dict[str, Any]) -> dict[str, Any]:
             return {once(name): once(each) for name, each in value.items()}
         return value
 
-    return {once(name): once(each) for name, each in tables.items()}
+    lean: dict[str, Any] = once(tables)
+    return lean
 
 
 class Documents:

@@ -195,10 +195,9 @@ class Facade:
 
     def _repeat(self, tokens: Keeper) -> Repeat:
         """While whoever asks for it again would have nothing compared."""
-        stands = min(tokens.current().stands, tokens.check_in())
         return Repeat(
             self._clock,
-            until=self._clock.deadline(stands),
+            stands=min(tokens.current().stands, tokens.check_in()),
             what=tokens.standing,
             who=self._callers.standing,
         )
