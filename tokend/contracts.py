@@ -74,7 +74,8 @@ class Store(Protocol):
         """Take back the last costly call: it never got to WeChat."""
 
     async def changes(self, since: int) -> Changes:
-        """Which records changed after the cursor *since* (0: all). May repeat, must not miss.
+        """Which records changed after the cursor *since*. May repeat, must not miss. At 0 somebody
+        begins, who looks at everything anyway: what changed long ago may be left out.
 
         A cursor smaller than *since* means that the store has lost what it knew.
         """

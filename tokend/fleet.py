@@ -49,7 +49,7 @@ class Fleet:
         self.keepers: dict[str, Keeper] = {}
         self.names: Sequence[str] = ()
         self.records: dict[str, Keeper] = {}
-        self._apps: dict[str, AppConfig] = {}
+        self._apps: Mapping[str, AppConfig] = {}
         self._transports = transports
         self._means = Means(store=store, terms=terms, breakers=Breakers(clock), clock=clock)
         self._duties = Duties(
@@ -67,13 +67,13 @@ class Fleet:
 
         A refresh under way ends as it began; the next one goes by the new configuration.
         """
-        before, self._apps = self._apps, dict(apps)
+        before, self._apps = self._apps, apps
         old = _by_key(each for name, each in before.items() if apps.get(name) is not each)
         new = _by_key(each for name, each in apps.items() if before.get(name) is not each)
         for name, config in old.items():
             if name not in new or new[name].key != config.key:
                 self._remove(name)
-        self._means.breakers.expect(sum(len(each.paces) for each in apps.values()))
+        self._means.breakers.expect(sum(len(each.upkeep.paces) for each in apps.values()))
         for name, config in new.items():
             if name not in self.keepers:
                 self._add(config)

@@ -7,17 +7,18 @@ that asking may be worth it.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from tokend import tasks
 from tokend.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Coroutine, Iterator, Mapping, Sequence
 
     from tokend.clock import Clock
     from tokend.contracts import Store
@@ -131,21 +132,30 @@ class Follower:
     async def _tell(self) -> None:
         """Whom it cannot be told is told next time, and keeps nobody else from hearing."""
         trouble: StoreError | None = None
-        waiting = iter(tuple(self._to_tell))
-        while some := list(islice(waiting, _AT_ONCE)):
-            keepers = {each: self._keepers[each] for each in some if each in self._keepers}
-            self._to_tell -= set(some) - keepers.keys()
-            found = await self._store.load_many([keeper.key for keeper in keepers.values()])
-            for record, given in zip(keepers, found, strict=True):
-                try:
-                    self._notice(record, keepers[record], given)
-                except StoreError as error:
-                    trouble = error
-            self._beat()
+        async with aclosing(tasks.ahead(self._looks())) as looks:
+            async for look in looks:
+                for keeper, given in look:
+                    try:
+                        self._notice(keeper, given)
+                    except StoreError as error:
+                        trouble = error
+                self._beat()
         if trouble:
             raise trouble
 
-    def _notice(self, record: str, keeper: Keeper, given: Found) -> None:
+    def _looks(self) -> Iterator[Coroutine[Any, Any, Sequence[tuple[Keeper, Found]]]]:
+        """At all who are to be told, some at a time."""
+        waiting = iter(tuple(self._to_tell))
+        while some := list(islice(waiting, _AT_ONCE)):
+            self._to_tell.difference_update(each for each in some if each not in self._keepers)
+            yield self._look([self._keepers[each] for each in some if each in self._keepers])
+
+    async def _look(self, keepers: Sequence[Keeper]) -> Sequence[tuple[Keeper, Found]]:
+        found = await self._store.load_many([keeper.key for keeper in keepers])
+        return list(zip(keepers, found, strict=True))
+
+    def _notice(self, keeper: Keeper, given: Found) -> None:
+        record = keeper.key.record
         again = keeper.notice(given)
         self._to_tell.discard(record)
         self._again_at.pop(record, None)

@@ -34,17 +34,29 @@ class Kept:
     raise.
     """
 
-    __slots__ = ("_clock", "_key", "_plan", "standing", "token", "watchers")
+    __slots__ = ("_clock", "_key", "_plan", "_standing", "_watchers", "token")
 
     def __init__(self, key: TokenKey, plan: Plan, clock: Clock) -> None:
         self.token: Token | None = None
         self._key = key
         self._plan = plan
         self._clock = clock
-        self.standing = Standing()
-        self.watchers: dict[Callable[[], None], None] = {}
+        # Of very many keys most have neither.
+        self._standing: Standing | None = None
+        self._watchers: dict[Callable[[], None], None] | None = None
+
+    @property
+    def watchers(self) -> dict[Callable[[], None], None]:
+        self._watchers = {} if self._watchers is None else self._watchers
+        return self._watchers
 
     # How good it is
+
+    @property
+    def standing(self) -> Standing:
+        """Over when anything about the token changes."""
+        self._standing = self._standing or Standing()
+        return self._standing
 
     def answer(self) -> Answer:
         """The token to use now. Raises ``NotReady``."""
@@ -123,7 +135,7 @@ class Kept:
         self._plan.kept(token, now, same=False)
         if asked or not is_first:
             log.info("token_fetched" if asked else "token_adopted", **self._facts(token))
-        for tell in tuple(self.watchers):
+        for tell in tuple(self._watchers or ()):
             tell()
 
     def doubt(self, *, suspect: bool) -> None:
@@ -141,7 +153,9 @@ class Kept:
 
     def renew(self) -> None:
         """What was made of the token so far is not to be made use of again."""
-        self.standing = self.standing.renewed()
+        if self._standing:
+            self._standing.end()
+            self._standing = None
 
     def _hold(self, token: Token) -> None:
         self.token = token

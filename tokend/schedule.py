@@ -58,16 +58,21 @@ class Schedule:
         self._on_watch = on_watch
         self._runway = Runway(most_at_once)
         self._heap: list[_Moment] = []
+        self._early: dict[Keeper, None] = {}
         self._bell = AsyncIOScheduler(timezone="UTC")
 
     def plan(self, keeper: Keeper) -> None:
         """Look after *keeper* at its ``next_at``, which is new; or sooner than others, now."""
+        if not self._bell.running:
+            self._early[keeper] = None
+            return
         heapq.heappush(self._heap, _Moment(keeper.next_at, keeper))
         if self._heap[0].keeper is keeper:
             self._set_bell()
 
     async def look(self) -> None:
         """See to every refresh whose time has come."""
+        self._begin()
         now = self._clock.now()
         while self._heap and self._heap[0].at <= now:
             keeper = heapq.heappop(self._heap).keeper
@@ -75,6 +80,13 @@ class Schedule:
                 self._runway.add(keeper)
         self._runway.start()
         self._set_bell()
+
+    def _begin(self) -> None:
+        """With those that were planned before, of whom each may have changed its mind since."""
+        if self._early:
+            self._heap += [_Moment(keeper.next_at, keeper) for keeper in self._early]
+            heapq.heapify(self._heap)
+            self._early.clear()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

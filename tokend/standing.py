@@ -11,7 +11,10 @@ class Standing:
     def __init__(self) -> None:
         self.is_over = False
 
+    def end(self) -> None:
+        self.is_over = True
+
     def renewed(self) -> Standing:
         """This one is over; what begins now."""
-        self.is_over = True
+        self.end()
         return Standing()

@@ -1,12 +1,14 @@
-"""Ending tasks."""
+"""Ending tasks, and having one ready."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Coroutine, Iterable
+
+_T = TypeVar("_T")
 
 _PAUSE_SECONDS = 0.1
 
@@ -21,3 +23,18 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=_PAUSE_SECONDS)
+
+
+async def ahead(steps: Iterable[Coroutine[Any, Any, _T]]) -> AsyncGenerator[_T]:
+    """What each of the *steps* comes to, in turn; the next one is under way meanwhile."""
+    under_way: asyncio.Task[_T] | None = None
+    try:
+        for step in steps:
+            before, under_way = under_way, asyncio.create_task(step)
+            if before:
+                yield await before
+        if under_way:
+            yield await under_way
+    finally:
+        if under_way:
+            await end([under_way])

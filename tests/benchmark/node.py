@@ -36,6 +36,7 @@ _PATIENCE_SECONDS = 600.0
 _LOOK_SECONDS = 0.005
 
 _CONFIG = """\
+include = "apps.d"
 [server]
 listen = ["127.0.0.1:{port}"]
 socket = "{folder}/tokend.sock"
@@ -58,6 +59,9 @@ key_sha256 = "{digest}"
 apps = ["*"]
 can = ["read", "force"]
 """
+
+# Tables of accounts.
+_A_FILE = 1000
 
 _numbers = count()
 
@@ -137,12 +141,18 @@ def set_up(
             wechat=wechat.url,
         )
     ]
-    parts += (_APP.format(name=app(each), appid=appid(each)) for each in range(apps))
     parts += (
         _CLIENT.format(number=number, digest=hashlib.sha256(key.encode()).hexdigest())
         for number, key in enumerate(CLIENTS)
     )
     (folder / "tokend.toml").write_text("".join(parts))
+    (folder / "apps.d").mkdir()
+    for first in range(0, apps, _A_FILE):
+        tables = (
+            _APP.format(name=app(each), appid=appid(each))
+            for each in range(first, min(first + _A_FILE, apps))
+        )
+        (folder / "apps.d" / f"{first:06}.toml").write_text("".join(tables))
     return Setup(folder=folder, port=port)
 
 

@@ -409,6 +409,22 @@ async def test_changes_that_are_far_apart_are_not_taken_for_a_loss(redis_socket:
     assert told == [f"wx{minute}" for minute in range(1, 6)]
 
 
+async def test_who_begins_to_follow_is_not_told_what_changed_long_ago(redis_socket: Path) -> None:
+    """All that ever changed may be a hundred thousand records, which are looked at anyway."""
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
+        await client.flushall()
+        await client.zadd("tokend:changes", {"long ago": 1_000_000, "lately": 60_000_000})
+
+        begun = await store.changes(0)
+        await client.zadd("tokend:changes", {"now": 61_000_000})
+
+        assert (begun.cursor, begun.records) == (60_000_000, {"lately"})
+        assert (await store.changes(begun.cursor)).records == {"now"}
+
+
 async def test_changes_of_nothing_are_nothing(any_store: Store) -> None:
     assert (await any_store.changes(0)).records == frozenset()
 

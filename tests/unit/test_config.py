@@ -60,7 +60,7 @@ def test_the_smallest_file_gets_defaults_for_production(folder: Path) -> None:
     assert config.server.listen == (Address("127.0.0.1", 8390),)
     assert config.store.url == "sqlite:///var/lib/tokend/tokend.db"
     assert config.wechat.url == "https://api.weixin.qq.com"
-    assert config.apps["shop"].method == "stable_token"
+    assert config.apps["shop"].upkeep.method == "stable_token"
     assert config.apps["shop"].keys[0].pace.ahead == timedelta(seconds=300)
     assert config.apps["shop"].app.secret == Secret(APP_SECRET)
     assert config.clients == {}

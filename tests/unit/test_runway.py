@@ -14,6 +14,7 @@ from kit.clock import settle
 from kit.scene import DirectTransport
 
 from tokend.config import AppConfig
+from tokend.config.accounts import SecretIn, Upkeep
 from tokend.errors import NotReady
 from tokend.fleet import Fleet
 from tokend.follower import Follower
@@ -64,12 +65,18 @@ class Crowd:
         self.wechat = DirectTransport(World(accounts, Random(1)), clock)
         self.table = MemoryTable()
         self.tasks: set[asyncio.Task[object]] = set()
-        pace = stable_pace(timedelta(seconds=300), TERMS)
+        upkeep = Upkeep(
+            type="official",
+            method="stable_token",
+            ahead_seconds=300,
+            terms=TERMS,
+            paces=(("access_token", stable_pace(timedelta(seconds=300), TERMS)),),
+        )
         self.apps = {
             name: AppConfig(
                 app=App(name=name, appid=f"wx{n:016x}", secret=Secret(name)),
-                method="stable_token",
-                paces=(("access_token", pace),),
+                upkeep=upkeep,
+                secret_in=SecretIn("secret_file", f"{name}.secret"),
             )
             for n, name in enumerate(names)
         }

@@ -33,6 +33,24 @@ async def test_what_is_due_is_started_and_what_is_not_is_not(clock: ManualClock)
     assert (len(now.starts), len(later.starts)) == (1, 0)
 
 
+async def test_of_who_changes_their_mind_before_it_begins_the_last_word_counts(
+    clock: ManualClock,
+) -> None:
+    """As keepers do that are made, and then find a token in the store."""
+    schedule = Schedule(clock)
+    keeper, other = due_in(clock, 0), due_in(clock, 30)
+    schedule.plan(keeper)
+    schedule.plan(other)
+    keeper.next_at = other.next_at + timedelta(seconds=60)
+    schedule.plan(keeper)
+
+    async with schedule.running():
+        await clock.advance(45)
+        assert (len(keeper.starts), len(other.starts)) == (0, 1)
+        await clock.advance(60)
+        assert (len(keeper.starts), len(other.starts)) == (1, 1)
+
+
 async def test_what_became_due_while_a_caller_was_refused_is_started_after_that(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

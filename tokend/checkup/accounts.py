@@ -41,7 +41,7 @@ async def examine(config: Config, transports: Mapping[Platform, Transport]) -> l
 
 
 async def _examine(account: AppConfig, transports: Mapping[Platform, Transport]) -> Finding:
-    app, recipe = account.app, ACCESS_TOKENS[account.method]
+    app, recipe = account.app, ACCESS_TOKENS[account.upkeep.method]
     request = recipe.current(app)
     if not request.idempotent:
         text = f"{app.name}: not asked, as {request.path} would end the life of its current token"

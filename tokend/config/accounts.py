@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from tokend.config.mistakes import validated
 from tokend.config.named import AppSettings, WecomAppSettings
@@ -14,13 +14,13 @@ from tokend.policy import PACES, Pace, ticket_pace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tokend.config.entries import Entry
+    from tokend.config.entries import Entry, Place
     from tokend.config.secrets import SecretFiles
     from tokend.terms import Terms
 
 AnyApp: TypeAlias = AppSettings | WecomAppSettings
 
-# What is kept of an account, the access_token first, and when. Many accounts share one.
+# What is kept of an account, the access_token first, and when.
 Paces: TypeAlias = tuple[tuple[str, Pace], ...]
 
 
@@ -37,14 +37,36 @@ class KeyConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AppConfig:
-    """One account. Of what is kept of it there is no more than it takes to tell: there may be very
-    many.
+class Upkeep:
+    """How what is kept of an account is got, and when; *paces* follow from that and the *terms*.
+    Many accounts share one.
     """
 
-    app: App
+    type: str
     method: str
+    ahead_seconds: int
+    terms: Terms
     paces: Paces
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(kind for kind, _ in self.paces)
+
+
+class SecretIn(NamedTuple):
+    """Where the secret of an account stands: in a *file*, of the kind *setting*."""
+
+    setting: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppConfig:
+    """One account. There may be very many, so this is all that is left of a table."""
+
+    app: App
+    upkeep: Upkeep
+    secret_in: SecretIn
 
     @property
     def keys(self) -> list[KeyConfig]:
@@ -52,10 +74,10 @@ class AppConfig:
             KeyConfig(
                 app=self.app,
                 key=TokenKey(app=self.app.name, appid=self.app.appid, kind=kind),
-                method=self.method,
+                method=self.upkeep.method,
                 pace=pace,
             )
-            for kind, pace in self.paces
+            for kind, pace in self.upkeep.paces
         ]
 
 
@@ -66,154 +88,131 @@ def account_settings(given: Any) -> type[AnyApp]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """What a table says of an account. Its secret stands in a *file*, of the kind *setting*."""
+class _Table:
+    """What a table without a mistake says of an account."""
 
     name: str
     appid: str
-    method: str
-    setting: str
-    file: str
-    paces: Paces
-
-    def config(self, secret: Secret) -> AppConfig:
-        app = App(name=self.name, appid=self.appid, secret=secret)
-        return AppConfig(app=app, method=self.method, paces=self.paces)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownAccount:
-    """A table without a mistake, as it was *given* under these *terms*, and what came of it."""
-
-    given: Any
-    terms: Terms
-    config: AppConfig
-
-    @property
-    def account(self) -> Account:
-        """As it was read."""
-        setting, app = _secret_setting(self.given), self.config.app
-        return Account(
-            name=app.name,
-            appid=app.appid,
-            method=self.config.method,
-            setting=setting,
-            file=self.given[setting],
-            paces=self.config.paces,
-        )
+    upkeep: Upkeep
+    secret_in: SecretIn
 
 
 class Accounts:
-    """Reads them; *mistakes* collects what is wrong, *keys* what the good ones are to have.
+    """Reads them; *mistakes* collects what is wrong.
 
-    What is as it was *before* stays the same object. *known* is for the next reading.
+    What is as it was *before* stays the same object.
     """
 
-    def __init__(
-        self, files: SecretFiles, terms: Terms, before: Mapping[str, KnownAccount]
-    ) -> None:
+    def __init__(self, files: SecretFiles, terms: Terms, before: Mapping[str, AppConfig]) -> None:
         self._files = files
         self._terms = terms
         self._before = before
-        self._owners: dict[str, Entry] = {}
-        self._paces: dict[tuple[object, ...], Paces] = {}
+        self._owners: dict[str, Place] = {}
+        self._tables: list[_Table] = []
+        self._upkeeps: dict[tuple[object, ...], Upkeep] = {}
+        self._places: dict[SecretIn, SecretIn] = {}
         self.mistakes: list[str] = []
-        self.keys: list[TokenKey] = []
-        self.known: dict[str, KnownAccount] = {}
 
     def read(self, entries: Iterable[Entry]) -> dict[str, AppConfig]:
         """Those without a mistake, by name."""
         configs = map(self._config, entries)
         return {config.app.name: config for config in configs if config}
 
+    def keys(self) -> Iterator[TokenKey]:
+        """Of those that were read, also where their secret could not be."""
+        for table in self._tables:
+            for kind in table.upkeep.kinds:
+                yield TokenKey(app=table.name, appid=table.appid, kind=kind)
+
     def _config(self, entry: Entry) -> AppConfig | None:
-        mistakes = len(self.mistakes)
-        known = self._as_before(entry)
-        account = known.account if known else self._account(entry)
-        if account is None:
+        table = self._table(entry)
+        if table is None:
             return None
-        secret = self._secret(entry, account)
-        if not self._is_first(entry, account):
+        secret = self._secret(entry.place, table)
+        if not self._is_first(entry.place, table):
             return None
-        self.keys += [
-            TokenKey(app=account.name, appid=account.appid, kind=kind) for kind, _ in account.paces
-        ]
+        self._tables.append(table)
         if secret is None:
             return None
-        is_same = known is not None and known.config.app.secret == secret
-        config = known.config if known and is_same else account.config(secret)
-        if len(self.mistakes) == mistakes:
-            self.known[entry.name] = KnownAccount(entry.given, self._terms, config)
-        return config
+        app = App(name=table.name, appid=table.appid, secret=secret)
+        config = AppConfig(app=app, upkeep=table.upkeep, secret_in=table.secret_in)
+        before = self._before.get(table.name)
+        return before if before == config else config
 
-    def _as_before(self, entry: Entry) -> KnownAccount | None:
-        known = self._before.get(entry.name)
-        is_same = known and (known.given, known.terms) == (entry.given, self._terms)
-        return known if is_same else None
-
-    def _account(self, entry: Entry) -> Account | None:
-        model = account_settings(entry.given)
-        settings = validated(entry.given, model, entry.place, self.mistakes)
+    def _table(self, entry: Entry) -> _Table | None:
+        place, given = entry.place, entry.given
+        if isinstance(given, AppConfig):
+            return self._table_of(place, given.app.appid, given.upkeep, given.secret_in)
+        settings = validated(given, account_settings(given), str(place), self.mistakes)
         if settings is None:
             return None
-        setting = _secret_setting(entry.given)
-        paces = self._paces_of(settings)
-        for kind, pace in paces:
-            self.mistakes += _too_late(entry, kind, settings, pace, self._terms)
-        return Account(
-            name=entry.name,
-            appid=settings.appid,
-            method=settings.method,
-            setting=setting,
-            file=getattr(settings, setting),
-            paces=paces,
+        is_file = bool(settings.secret_file)
+        secret_in = SecretIn(
+            "secret_file" if is_file else "secret_credential",
+            settings.secret_file or settings.secret_credential,
+        )
+        return self._table_of(place, settings.appid, settings, secret_in)
+
+    def _table_of(
+        self, place: Place, appid: str, kept: AnyApp | Upkeep, secret_in: SecretIn
+    ) -> _Table:
+        upkeep = self._upkeep(kept)
+        self.mistakes += _too_late(place, upkeep)
+        return _Table(
+            name=place.name,
+            appid=appid,
+            upkeep=upkeep,
+            secret_in=self._places.setdefault(secret_in, secret_in),
         )
 
-    def _paces_of(self, settings: AnyApp) -> Paces:
-        alike = (settings.method, settings.kinds, settings.ahead_seconds)
-        if alike not in self._paces:
-            self._paces[alike] = tuple(
-                (kind, self._pace(kind, settings)) for kind in settings.kinds
+    def _upkeep(self, kept: AnyApp | Upkeep) -> Upkeep:
+        """Under the terms there are now."""
+        kinds = kept.kinds
+        alike = (kept.type, kept.method, kept.ahead_seconds, kinds)
+        if alike not in self._upkeeps:
+            self._upkeeps[alike] = Upkeep(
+                type=kept.type,
+                method=kept.method,
+                ahead_seconds=kept.ahead_seconds,
+                terms=self._terms,
+                paces=tuple((kind, self._pace(kind, kept)) for kind in kinds),
             )
-        return self._paces[alike]
+        return self._upkeeps[alike]
 
-    def _pace(self, kind: str, settings: AnyApp) -> Pace:
-        make = PACES[settings.method] if kind == ACCESS_TOKEN else ticket_pace
-        return make(timedelta(seconds=settings.ahead_seconds), self._terms)
+    def _pace(self, kind: str, kept: AnyApp | Upkeep) -> Pace:
+        make = PACES[kept.method] if kind == ACCESS_TOKEN else ticket_pace
+        return make(timedelta(seconds=kept.ahead_seconds), self._terms)
 
-    def _secret(self, entry: Entry, account: Account) -> Secret | None:
-        place = f"{entry.place}.{account.setting}"
-        is_file = account.setting == "secret_file"
-        read = self._files.read if is_file else self._files.read_credential
+    def _secret(self, at: Place, table: _Table) -> Secret | None:
+        setting, file = table.secret_in
+        place = f"{at}.{setting}"
+        read = self._files.read if setting == "secret_file" else self._files.read_credential
         try:
-            secret = read(account.file, place=place)
+            secret = read(file, place=place)
         except ValueError as error:
             self.mistakes.append(f"{place}: {error}")
             return None
-        if platform_of(account.appid) is Platform.OFFICIAL:
+        if platform_of(table.appid) is Platform.OFFICIAL:
             self._files.look_at_app_secret(secret, place=place)
         return secret
 
-    def _is_first(self, entry: Entry, account: Account) -> bool:
+    def _is_first(self, place: Place, table: _Table) -> bool:
         """One account has one table."""
-        owner = self._owners.setdefault(account.appid, entry)
-        if owner is not entry:
-            self.mistakes.append(f"{entry.place}.appid: is that of {owner} too")
-        return owner is entry
+        owner = self._owners.setdefault(table.appid, place)
+        if owner is not place:
+            self.mistakes.append(f"{place}.appid: is that of {owner.spoken} too")
+        return owner is place
 
 
-def _secret_setting(given: Mapping[str, Any]) -> str:
-    """Which of the two a table without a mistake has."""
-    return "secret_file" if given.get("secret_file") else "secret_credential"
-
-
-def _too_late(entry: Entry, kind: str, settings: AnyApp, pace: Pace, terms: Terms) -> Iterator[str]:
+def _too_late(place: Place, upkeep: Upkeep) -> Iterator[str]:
     """WeCom decides itself when a token of its is replaced."""
-    if pace.latest < terms.takeover and (kind, settings.type) != (ACCESS_TOKEN, "wecom"):
-        jitter, takeover = pace.jitter_to.seconds, terms.takeover.total_seconds()
-        yield (
-            f"{entry.place}.ahead_seconds ({settings.ahead_seconds}) must be at least "
-            f"{jitter + takeover:g} for {kind}: the {jitter} s of jitter, and "
-            f"refresh.lease_seconds + wechat.timeout_seconds + 3 ({takeover:g}) for another node "
-            "to take over"
-        )
+    terms = upkeep.terms
+    for kind, pace in upkeep.paces:
+        if pace.latest < terms.takeover and (kind, upkeep.type) != (ACCESS_TOKEN, "wecom"):
+            jitter, takeover = pace.jitter_to.seconds, terms.takeover.total_seconds()
+            yield (
+                f"{place}.ahead_seconds ({upkeep.ahead_seconds}) must be at least "
+                f"{jitter + takeover:g} for {kind}: the {jitter} s of jitter, and "
+                f"refresh.lease_seconds + wechat.timeout_seconds + 3 ({takeover:g}) for another "
+                "node to take over"
+            )

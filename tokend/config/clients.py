@@ -12,7 +12,7 @@ from tokend.model import Client, Permission
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from tokend.config.entries import Entry
+    from tokend.config.entries import Entry, Place
     from tokend.config.settings import ForwardSettings, ServerSettings
 
 
@@ -43,33 +43,38 @@ class Clients:
         self._server = server
         self._forward = forward
         self._before = before
-        self._owners: dict[tuple[str, str], Entry] = {}
+        self._owners: dict[tuple[str, str], Place] = {}
         self.mistakes: list[str] = []
         self.known: dict[str, KnownClient] = {}
 
     def read(self, entries: Iterable[Entry]) -> dict[str, Client]:
         """The good ones, by name."""
         read = ((entry, self._settings(entry)) for entry in entries)
-        return {entry.name: self._client(entry, settings) for entry, settings in read if settings}
+        return {
+            entry.place.name: self._client(entry.place, settings)
+            for entry, settings in read
+            if settings
+        }
 
     def _settings(self, entry: Entry) -> ClientSettings | None:
-        known = self._before.get(entry.name)
+        name = entry.place.name
+        known = self._before.get(name)
         if known is None or known.given != entry.given:
-            settings = validated(entry.given, ClientSettings, entry.place, self.mistakes)
+            settings = validated(entry.given, ClientSettings, str(entry.place), self.mistakes)
             known = KnownClient(entry.given, settings) if settings else None
         if known is None:
             return None
-        self.known[entry.name] = known
+        self.known[name] = known
         return known.settings
 
-    def _client(self, entry: Entry, settings: ClientSettings) -> Client:
-        self.mistakes += self._of_another(entry, settings)
-        self.mistakes += self._unsigned(entry, settings)
-        self.mistakes += self._unknown_apps(entry, settings)
-        self.mistakes += self._pointless(entry, settings)
+    def _client(self, place: Place, settings: ClientSettings) -> Client:
+        self.mistakes += self._of_another(place, settings)
+        self.mistakes += self._unsigned(place, settings)
+        self.mistakes += self._unknown_apps(place, settings)
+        self.mistakes += self._pointless(place, settings)
         everything = "*" in settings.apps
         return Client(
-            name=entry.name,
+            name=place.name,
             key_sha256=settings.key_sha256,
             apps=None if everything else frozenset(settings.apps),
             can=frozenset(settings.can),
@@ -78,33 +83,31 @@ class Clients:
             paths=settings.paths,
         )
 
-    def _of_another(self, entry: Entry, settings: ClientSettings) -> Iterator[str]:
+    def _of_another(self, place: Place, settings: ClientSettings) -> Iterator[str]:
         """What of it names another client as well."""
         for setting in ("key_sha256", "certificate"):
             value = getattr(settings, setting)
-            owner = self._owners.setdefault((setting, value), entry) if value else entry
-            if owner is not entry:
-                yield f"{entry.place}.{setting}: is that of {owner} too"
+            owner = self._owners.setdefault((setting, value), place) if value else place
+            if owner is not place:
+                yield f"{place}.{setting}: is that of {owner.spoken} too"
 
-    def _unsigned(self, entry: Entry, settings: ClientSettings) -> Iterator[str]:
+    def _unsigned(self, place: Place, settings: ClientSettings) -> Iterator[str]:
         if settings.certificate and self._server and not self._server.client_ca_file:
             yield (
-                f"{entry.place}.certificate: needs server.client_ca_file, which says who signs the "
+                f"{place}.certificate: needs server.client_ca_file, which says who signs the "
                 "certificates of clients"
             )
 
-    def _unknown_apps(self, entry: Entry, settings: ClientSettings) -> Iterator[str]:
+    def _unknown_apps(self, place: Place, settings: ClientSettings) -> Iterator[str]:
         for app in settings.apps:
             if app != "*" and app not in self._apps:
-                yield f"{entry.place}.apps: {app!a}: no such app{guess(app, self._apps)}"
+                yield f"{place}.apps: {app!a}: no such app{guess(app, self._apps)}"
 
-    def _pointless(self, entry: Entry, settings: ClientSettings) -> Iterator[str]:
+    def _pointless(self, place: Place, settings: ClientSettings) -> Iterator[str]:
         """What would never do anything for the client."""
         calls = Permission.CALL in settings.can
         forwards = self._forward is not None and self._forward.enabled
         if settings.tokens == "never" and not (calls and forwards):
-            yield (
-                f"{entry.place}.tokens: never, so that it needs 'call' in can, and forward.enabled"
-            )
+            yield (f"{place}.tokens: never, so that it needs 'call' in can, and forward.enabled")
         if settings.paths and not calls:
-            yield f"{entry.place}.paths: are those of calls, so that it needs 'call' in can"
+            yield f"{place}.paths: are those of calls, so that it needs 'call' in can"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import tomli
 
 from tokend.config.mistakes import unknown
 from tokend.config.named import NAMED
@@ -33,30 +34,13 @@ class Document:
 def parse(content: bytes, path: str) -> dict[str, Any]:
     """The tables of TOML. Raises ``ValueError``, with the path."""
     try:
-        return _lean(tomllib.loads(content.decode()))
+        return tomli.loads(content.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 (at byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
+    except tomli.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from None
     except (ValueError, RecursionError):
         raise ValueError(f"{path}: a number is too long, or tables too deep") from None
-
-
-def _lean(tables: dict[str, Any]) -> dict[str, Any]:
-    """The same, with each name and text once: tomllib makes a new one wherever it stands, and what
-    is kept of very many tables is mostly these.
-    """
-    texts: dict[str, str] = {}
-
-    def once(value: Any) -> Any:
-        if isinstance(value, str):
-            return texts.setdefault(value, value)
-        if isinstance(value, dict):
-            return {once(name): once(each) for name, each in value.items()}
-        return value
-
-    lean: dict[str, Any] = once(tables)
-    return lean
 
 
 class Documents:
@@ -66,29 +50,35 @@ class Documents:
         self._files = files
         self.mistakes: list[str] = []
 
-    def read(self, path: str) -> list[Document]:
-        """The one at *path* first. Raises ``ValueError`` if that cannot be read."""
+    def main(self, path: str) -> Document:
+        """The one at *path*. Raises ``ValueError`` if it cannot be read."""
         main = Document(path, "", self._files.read(path).value)
         top = [*SECTIONS, *NAMED, _INCLUDE]
         odd = [each for each in main.content if each not in top]
         self.mistakes += [f"{each}: {unknown(each, top)}" for each in odd]
-        others = list(self._others(main))
-        for other in others:
-            wrong = [each for each in other.content if each not in NAMED]
-            self.mistakes += [f"{other.prefix}{each}: {_misplaced(each, main)}" for each in wrong]
-        return [main, *others]
+        return main
 
-    def _others(self, main: Document) -> Iterator[Document]:
-        """Those of the folder that it includes, in the order of their names."""
+    def included(self, main: Document) -> Iterator[Document]:
+        """Those of the folder that *main* includes, in the order of their names, one at a time:
+        all of them may be more than there is room for.
+        """
         folder = main.content.get(_INCLUDE, "")
         if not isinstance(folder, str) or "\0" in folder:
             self.mistakes.append(f"{_INCLUDE}: must be a string, the name of a folder")
-        elif folder:
-            for path in self._paths(os.path.join(os.path.dirname(main.path), folder)):  # noqa: PTH118, PTH120
-                try:
-                    yield Document(path, f"{path}: ", self._files.read(path).value)
-                except ValueError as error:
-                    self.mistakes.append(str(error))
+            return
+        for path in self._paths(os.path.join(os.path.dirname(main.path), folder)) if folder else ():  # noqa: PTH118, PTH120
+            try:
+                other = Document(path, f"{path}: ", self._files.read(path).value)
+            except ValueError as error:
+                self.mistakes.append(str(error))
+                continue
+            wrong = [each for each in other.content if each not in NAMED]
+            self.mistakes += [f"{other.prefix}{each}: {_misplaced(each, main)}" for each in wrong]
+            yield other
+
+    def keep(self, document: Document, content: dict[str, Any]) -> None:
+        """For the next reading: this is as good as what it holds."""
+        self._files.keep(document.path, content)
 
     def _paths(self, folder: str) -> list[str]:
         """Not of what editors, package managers and Kubernetes leave there beside them: that begins

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from tokend.config.documents import Document
 
@@ -15,54 +15,62 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """``[TABLE.NAME]`` of a document, and what is *given* there."""
+class Place:
+    """Where ``[TABLE.NAME]`` stands: in the file at *path*. Mistakes there begin with *prefix*."""
 
-    document: Document
+    path: str
+    prefix: str
     table: str
     name: str
-    given: Any
-
-    @property
-    def place(self) -> str:
-        """As mistakes begin with it."""
-        return f"{self.document.prefix}{self.table}.{self.name}"
 
     def __str__(self) -> str:
+        """As mistakes begin with it."""
+        return f"{self.prefix}{self.table}.{self.name}"
+
+    @property
+    def spoken(self) -> str:
         """As mistakes speak of it."""
-        where = f" in {self.document.path}" if self.document.prefix else ""
+        where = f" in {self.path}" if self.prefix else ""
         return f"{self.table}.{self.name}{where}"
 
 
-class Entries:
-    """Finds them. *mistakes* are of names."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A table, and what is *given* there."""
 
-    def __init__(self, documents: Sequence[Document]) -> None:
-        self._documents = documents
+    place: Place
+    given: Any
+
+
+class Entries:
+    """Those of one *table*; *places* are all that were found, by name. *mistakes* are of names."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self.places: dict[str, Place] = {}
         self.mistakes: list[str] = []
 
-    def of(self, table: str) -> dict[str, Entry]:
-        """The entries of *table* by name, in the order of the files."""
-        entries: dict[str, Entry] = {}
-        for document in self._documents:
-            for name, given in self._named(document, table).items():
-                entry = Entry(document, table, name, given)
-                other = entries.setdefault(name, entry)
-                if other is not entry:
-                    self.mistakes.append(f"{entry.place}: stands in {other.document.path} too")
-        return entries
+    def of(self, document: Document) -> Iterator[Entry]:
+        """Those of a document, in its order, but for what stands in an earlier one too."""
+        for name, given in self._named(document).items():
+            place = Place(document.path, document.prefix, self._table, name)
+            first = self.places.setdefault(name, place)
+            if first is place:
+                yield Entry(place, given)
+            else:
+                self.mistakes.append(f"{place}: stands in {first.path} too")
 
-    def _named(self, document: Document, table: str) -> dict[str, Any]:
-        given = document.content.get(table, {})
+    def _named(self, document: Document) -> dict[str, Any]:
+        given = document.content.get(self._table, {})
         if not isinstance(given, dict):
             self.mistakes.append(
-                f"{document.prefix}{table}: must hold tables, as in [{table}.shop]"
+                f"{document.prefix}{self._table}: must hold tables, as in [{self._table}.shop]"
             )
             return {}
         good = {name: given[name] for name in given if _NAME.fullmatch(name)}
         for name in [each for each in given if each not in good]:
             self.mistakes.append(
-                f"{document.prefix}{table}: {name!a}: a name is small letters, digits, '-' and "
-                "'_', at most 64"
+                f"{document.prefix}{self._table}: {name!a}: a name is small letters, digits, '-' "
+                "and '_', at most 64"
             )
         return good

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ class KnownFiles(Generic[_T]):
         if known is None:
             known = self.known[path] = self._read(path)
         return known
+
+    def keep(self, path: str, value: _T) -> None:
+        """Have this for what was read there."""
+        self.known[path] = replace(self.known[path], value=value)
 
     def _read(self, path: str) -> Known[_T]:
         before = self._before.get(path)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from tokend.clock import SystemClock
 from tokend.config import documents, listeners, secrets
-from tokend.config.accounts import Accounts, AppConfig, KnownAccount
+from tokend.config.accounts import Accounts, AppConfig
 from tokend.config.clients import Clients, KnownClient
-from tokend.config.entries import Entries, Entry
 from tokend.config.known import Known, KnownFiles
 from tokend.config.login import LoginFiles
 from tokend.config.mirror import wrong_names
@@ -27,6 +27,7 @@ from tokend.config.settings import (
     WechatSettings,
     WecomSettings,
 )
+from tokend.config.tables import Tables
 from tokend.errors import ConfigError
 from tokend.store.login import ANONYMOUS, Login
 from tokend.store.mirror import Mirror
@@ -34,11 +35,12 @@ from tokend.store.seals import UNSEALED, Seals
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from tokend.clock import Clock
+    from tokend.config.entries import Entry
     from tokend.config.listeners import Tls
     from tokend.model import Client, Secret, TokenKey
 
@@ -102,19 +104,21 @@ class Reader:
         now = self._clock.wall()
         reading = _Reading(self._path, self._environ, now=now, before=self._before)
         config = reading.config()
-        self._before = reading.known()
         if reading.mistakes or config is None:
             raise ConfigError(reading.mistakes)
+        self._before = reading.known(config)
         return config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What a reading leaves to the next one."""
+    """What a reading without mistakes leaves to the next one. In *documents* each account stands as
+    what was made of its table.
+    """
 
     documents: Mapping[str, Known[dict[str, Any]]] = field(default_factory=dict)
     secrets: Mapping[str, Known[Secret]] = field(default_factory=dict)
-    accounts: Mapping[str, KnownAccount] = field(default_factory=dict)
+    apps: Mapping[str, AppConfig] = field(default_factory=dict)
     clients: Mapping[str, KnownClient] = field(default_factory=dict)
 
 
@@ -137,31 +141,25 @@ class _Reading:
         self._files = secrets.SecretFiles(
             folder=str(path.absolute().parent), environ=environ, files=self._secrets
         )
-        read = documents.Documents(self._toml)
+        self._documents = documents.Documents(self._toml)
         try:
-            self._documents = read.read(str(path))
+            self._main = self._documents.main(str(path))
         except ValueError as error:
             raise ConfigError([str(error)]) from None
-        self._content = self._documents[0].content
-        self._accounts: Mapping[str, KnownAccount] = {}
         self._clients: Mapping[str, KnownClient] = {}
-        self._keys: list[TokenKey] = []
-        self.mistakes = read.mistakes
+        self.mistakes = self._documents.mistakes
 
-    def known(self) -> _Known:
+    def known(self, config: Config) -> _Known:
         """Afterwards: what the next reading need not do again."""
         return _Known(
             documents=self._toml.known,
             secrets=self._secrets.known,
-            accounts=self._accounts,
+            apps=config.apps,
             clients=self._clients,
         )
 
     def config(self) -> Config | None:
         """None if a part could not be read; then there are mistakes."""
-        entries = Entries(self._documents)
-        apps_given, clients_given = entries.of("apps"), entries.of("clients")
-        self.mistakes += entries.mistakes
         server = self._section("server", ServerSettings)
         store = self._section("store", StoreSettings)
         wechat = self._section("wechat", WechatSettings)
@@ -169,13 +167,14 @@ class _Reading:
         forward = self._section("forward", ForwardSettings)
         log = self._section("log", LogSettings)
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
-        apps = self._read_apps(apps_given, terms)
-        clients = self._read_clients(clients_given, apps_given, server, forward)
+        accounts = Accounts(self._files, terms, self._before.apps)
+        tables = self._tables(accounts)
+        clients = self._read_clients(tables, server, forward)
         login, seals = self._login(store), self._seals(store)
         tls = self._tls(server)
-        self.mistakes += wrong_names(store, self._keys) if store else ()
+        self.mistakes += wrong_names(store, accounts.keys) if store else ()
         self.mistakes += _unreachable(server)
-        self.mistakes += _open_to_everyone(server, clients_given)
+        self.mistakes += _open_to_everyone(server, tables.clients)
         self.mistakes += listeners.insecure(server) if server else ()
         if not (server and store and wechat and wecom and forward and log):
             return None
@@ -191,14 +190,14 @@ class _Reading:
             forward=forward,
             log=log,
             terms=terms,
-            apps=apps,
+            apps=tables.apps,
             clients=clients,
             secret_files=self._files.named,
             warnings=tuple(self._files.warnings),
         )
 
     def _section(self, name: str, model: type[_Settings]) -> _Settings | None:
-        return validated(self._content.get(name, {}), model, name, self.mistakes)
+        return validated(self._main.content.get(name, {}), model, name, self.mistakes)
 
     def _terms(
         self,
@@ -223,26 +222,24 @@ class _Reading:
         self.mistakes += terms.broken()
         return terms
 
-    def _read_apps(self, given: Mapping[str, Entry], terms: Terms) -> dict[str, AppConfig]:
-        if not any(document.content.get("apps") for document in self._documents):
+    def _tables(self, accounts: Accounts) -> Tables:
+        tables = Tables(accounts)
+        has_apps = False
+        for document in chain([self._main], self._documents.included(self._main)):
+            has_apps = has_apps or bool(document.content.get("apps"))
+            self._documents.keep(document, tables.read(document))
+        if not has_apps:
             self.mistakes.append("apps: at least one is required, as in [apps.shop]")
-        accounts = Accounts(self._files, terms, self._before.accounts)
-        apps = accounts.read(given.values())
-        self._keys, self._accounts = accounts.keys, accounts.known
-        self.mistakes += accounts.mistakes
-        return apps
+        self.mistakes += [*tables.mistakes, *accounts.mistakes]
+        return tables
 
     def _read_clients(
-        self,
-        given: Mapping[str, Entry],
-        apps: Mapping[str, Entry],
-        server: ServerSettings | None,
-        forward: ForwardSettings | None,
+        self, tables: Tables, server: ServerSettings | None, forward: ForwardSettings | None
     ) -> dict[str, Client]:
         clients = Clients(
-            apps=apps.keys(), server=server, forward=forward, before=self._before.clients
+            apps=tables.app_names, server=server, forward=forward, before=self._before.clients
         )
-        good = clients.read(given.values())
+        good = clients.read(tables.clients)
         self._clients = clients.known
         self.mistakes += clients.mistakes
         return good
@@ -272,7 +269,7 @@ class _Reading:
             return UNSEALED
 
 
-def _open_to_everyone(server: ServerSettings | None, clients: Mapping[str, Entry]) -> Iterator[str]:
+def _open_to_everyone(server: ServerSettings | None, clients: Sequence[Entry]) -> Iterator[str]:
     if server is None or clients:
         return
     for address in server.listen:

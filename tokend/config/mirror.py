@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tokend.store.mirror import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from tokend.config.settings import StoreSettings
     from tokend.model import TokenKey
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 _OURS = "tokend:"
 
 
-def wrong_names(store: StoreSettings, keys: Sequence[TokenKey]) -> Iterator[str]:
+def wrong_names(store: StoreSettings, keys: Callable[[], Iterable[TokenKey]]) -> Iterator[str]:
     """A mistake for each pattern that gives a key a name which is taken."""
     names = _Names()
     for setting, patterns in (("mirror", store.mirror), ("mirror_json", store.mirror_json)):
         for n, each in enumerate(patterns):
             place = f"store.{setting}[{n}]"
-            wrong = [names.take(name_of(each, key), place, key) for key in keys]
+            wrong = [names.take(name_of(each, key), place, key) for key in keys()]
             yield from [f"{place}: {each}: {mistake}" for mistake in wrong if mistake][:1]
 
 

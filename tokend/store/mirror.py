@@ -23,6 +23,8 @@ class Mirror:
 
     def names(self, keys: Iterable[TokenKey]) -> list[str]:
         patterns = (*self.plain, *self.quoted)
+        if not patterns:  # and the keys may be very many
+            return []
         return [name_of(pattern, key) for key in keys for pattern in patterns if _of(pattern, key)]
 
     def copies(self, key: TokenKey, value: Secret) -> dict[str, str]:

@@ -214,9 +214,8 @@ class RedisStore:
         always met; where it is missing, the server has lost it, whatever came since.
         """
         with trouble.told():
-            rows = await self._redis.zrangebyscore(
-                _CHANGES, max(0, since - _LOOK_BACK), "+inf", withscores=True
-            )
+            first = (since or await self._last_change()) - _LOOK_BACK
+            rows = await self._redis.zrangebyscore(_CHANGES, first, "+inf", withscores=True)
             scores = {str(row[0]): int(row[1]) for row in rows}
         told = self._told if since else {}
         lost = bool(since) and not told.keys() <= scores.keys()
@@ -226,6 +225,10 @@ class RedisStore:
             cursor=0 if lost else newest,
             records=frozenset(name for name, score in scores.items() if told.get(name) != score),
         )
+
+    async def _last_change(self) -> int:
+        rows = await self._redis.zrange(_CHANGES, -1, -1, withscores=True)
+        return int(rows[0][1]) if rows else 0
 
     async def _announce(self, key: TokenKey) -> None:
         await self._scripts["announce"](keys=[_CHANGES], args=[key.record, CHANNEL])
