@@ -52,11 +52,11 @@ class SystemClock:
 
     def __init__(self, speed: float = 1.0) -> None:
         self._speed = speed
-        self._started = self.elapsed()
+        self._started = self.seconds()
         self._started_at = self.wall()
 
     def now(self) -> datetime:
-        return self._started_at + (self.elapsed() - self._started) * self._speed
+        return self._started_at + timedelta(seconds=(self.seconds() - self._started) * self._speed)
 
     def wall(self) -> datetime:
         return datetime.now(UTC)

@@ -59,6 +59,7 @@ class Follower:
         self._clock = clock
         self._cursor = 0
         self._round: Iterator[str] = iter(())
+        self._turn_at = timedelta.min
         self.trouble: str | None = None
         self._looked_at = clock.elapsed()
         self._looked = asyncio.Event()
@@ -119,11 +120,16 @@ class Follower:
         self._cursor = changes.cursor
         now = self._clock.elapsed()
         self._to_tell |= changes.records & self._keepers.keys()
-        self._to_tell |= self._in_turn()
+        self._to_tell |= self._in_turn(now)
         self._to_tell |= {record for record, at in self._again_at.items() if now >= at}
 
-    def _in_turn(self) -> set[str]:
-        """A few of all after the other, because whoever alters a record need not announce it."""
+    def _in_turn(self, now: timedelta) -> set[str]:
+        """A few of all after the other, because whoever alters a record need not announce it. They
+        do not come sooner for what others announce.
+        """
+        if now < self._turn_at:
+            return set()
+        self._turn_at = now + _PAUSE
         some = set(islice(self._round, _IN_TURN))
         if not some:
             self._round = iter(tuple(self._keepers))

@@ -324,6 +324,9 @@ class Keeper:
         self._tell_plan()
 
     def _tell_plan(self) -> None:
+        """A refresh under way tells when it has ended."""
+        if self._flight:
+            return
         next_at = self.next_at
         if self._told != next_at:
             self._told = next_at

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _WATCHDOG = timedelta(seconds=5)
 _JUMP = timedelta(seconds=10)
+
+# APScheduler rings some microseconds early, when there is nothing to be done yet.
+_LATE = timedelta(milliseconds=1)
 _MOST = Terms().at_once
 
 log = structlog.get_logger()
@@ -60,6 +63,7 @@ class Schedule:
         self._heap: list[_Moment] = []
         self._early: dict[Keeper, None] = {}
         self._bell = AsyncIOScheduler(timezone="UTC")
+        self._rings_at: datetime | None = None
 
     def plan(self, keeper: Keeper) -> None:
         """Look after *keeper* at its ``next_at``, which is new; or sooner than others, now."""
@@ -106,6 +110,7 @@ class Schedule:
         offset = self._offset()
         while True:
             await self._clock.sleep(_WATCHDOG)
+            self._take_bell_away()  # it goes by the wall clock, which may have been set since
             await self.look()
             self._on_watch()
             jump, offset = self._offset() - offset, self._offset()
@@ -116,13 +121,28 @@ class Schedule:
         """When the machine was started, by its wall clock. Moves when somebody sets that."""
         return self._clock.wall() - self._clock.elapsed()
 
+    def _take_bell_away(self) -> None:
+        self._bell.remove_all_jobs()
+        self._rings_at = None
+
+    async def _ring(self) -> None:
+        self._rings_at = None
+        await self.look()
+
     def _set_bell(self) -> None:
-        """One job at a time, a new one each: APScheduler drops a job whose namesake is running."""
+        """One job at a time, a new one each: APScheduler drops a job whose namesake is running. One
+        that rings sooner than need be stays: to set it anew costs as much as to look.
+        """
         if not (self._heap and self._bell.running):
             return
-        self._bell.remove_all_jobs()
+        at = self._heap[0].at
+        if self._rings_at and self._rings_at <= at:
+            return
+        if self._rings_at:
+            self._take_bell_away()
+        self._rings_at = at
         self._bell.add_job(
-            self.look,
-            DateTrigger(self._clock.to_wall(self._heap[0].at)),
+            self._ring,
+            DateTrigger(self._clock.to_wall(at) + _LATE),
             misfire_grace_time=None,
         )

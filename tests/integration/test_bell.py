@@ -1,73 +1,66 @@
-"""The schedule with APScheduler's real bell, in real time. The watchdog would come 15 s later."""
+"""What rings when a refresh is due: APScheduler, in real time, long before the watchdog looks."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from kit.alarmed import due_in
+from kit.alarmed import Alarmed, due_in
 
 from tokend.clock import SystemClock
 from tokend.schedule import Schedule
 
+CLOCK = SystemClock()
+HOUR = timedelta(hours=1)
 
-async def test_the_bell_rings_at_the_next_due_moment() -> None:
-    clock = SystemClock()
-    schedule = Schedule(clock)
-    keepers = [due_in(clock, seconds) for seconds in (0.3, 0.1, 0.2)]
+
+async def started(*keepers: Alarmed) -> None:
+    async with asyncio.timeout(3):
+        while not all(keeper.starts for keeper in keepers):
+            await asyncio.sleep(0.01)
+
+
+async def test_it_rings_for_each_in_turn() -> None:
+    schedule = Schedule(CLOCK)
+    keepers = [due_in(CLOCK, seconds) for seconds in (0.1, 0.2, 0.2, 0.4)]
     for keeper in keepers:
         schedule.plan(keeper)
 
     async with schedule.running():
-        await asyncio.sleep(0.6)
-
-    for keeper in keepers:
-        (started,) = keeper.starts
-        assert timedelta(0) <= started - keeper.next_at < timedelta(seconds=0.25)
+        await started(*keepers)
 
 
-async def test_a_moment_planned_while_running_rings_too() -> None:
-    clock = SystemClock()
-    schedule = Schedule(clock)
+async def test_it_rings_for_who_comes_later_and_is_due_sooner() -> None:
+    schedule = Schedule(CLOCK)
+    later, sooner = due_in(CLOCK, 0.6), due_in(CLOCK, 0.1)
     async with schedule.running():
-        keeper = due_in(clock, 0.1)
+        schedule.plan(later)
+        schedule.plan(sooner)
 
-        schedule.plan(keeper)
-        await asyncio.sleep(0.3)
+        await started(sooner)
 
-    assert len(keeper.starts) == 1
+        assert not later.starts
+        await started(later)
 
 
-async def test_moments_that_follow_each_other_at_once_all_ring() -> None:
-    """APScheduler drops a job while its namesake is still counted as running."""
-    clock = SystemClock()
+async def test_once_the_wall_clock_is_set_right_it_rings_again() -> None:
+    """It was set for a moment an hour away. The watchdog looks once, before anything is due."""
+
+    class SetRight(SystemClock):
+        ahead = HOUR
+        looked = False
+
+        def to_wall(self, when: datetime) -> datetime:
+            return super().to_wall(when) + self.ahead
+
+        async def sleep(self, _: timedelta) -> None:
+            await super().sleep(HOUR if self.looked else timedelta(seconds=0.1))
+            self.ahead, self.looked = timedelta(0), True
+
+    clock = SetRight()
     schedule = Schedule(clock)
-    keeper = due_in(clock, 0)
-
-    def start() -> None:
-        keeper.starts.append(clock.now())
-        if len(keeper.starts) < 50:
-            keeper.next_at = clock.now() + timedelta(milliseconds=2)
-            schedule.plan(keeper)
-
-    keeper.on_start = start
+    keeper = due_in(clock, 0.4)
     schedule.plan(keeper)
+
     async with schedule.running():
-        await asyncio.sleep(1.5)
-
-    assert len(keeper.starts) == 50
-
-
-async def test_a_bell_that_comes_late_still_rings() -> None:
-    """The event loop stalled across the due moment; by default the job would be dropped."""
-    clock = SystemClock()
-    schedule = Schedule(clock)
-    keeper = due_in(clock, 0.1)
-    schedule.plan(keeper)
-    async with schedule.running():
-        await asyncio.sleep(0)
-        time.sleep(1.5)  # noqa: ASYNC251, the stall
-        await asyncio.sleep(0.1)
-
-    assert len(keeper.starts) == 1
+        await started(keeper)

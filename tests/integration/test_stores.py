@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from tokend.allowance import Allowance
 from tokend.clock import SystemClock
 from tokend.errors import LeaseBusy, RecordUnreadable, StoreError
-from tokend.model import Issued, Secret, Token, TokenKey
+from tokend.model import Changes, Issued, Secret, Token, TokenKey
 from tokend.store.local import LocalStore
 from tokend.store.memory import MemoryTable
 from tokend.store.redis import open_redis
@@ -30,6 +30,8 @@ from tokend.terms import Terms
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from kit.clock import ManualClock
 
     from tokend.contracts import Store
     from tokend.model import Lease
@@ -423,6 +425,67 @@ async def test_who_begins_to_follow_is_not_told_what_changed_long_ago(redis_sock
 
         assert (begun.cursor, begun.records) == (60_000_000, {"lately"})
         assert (await store.changes(begun.cursor)).records == {"now"}
+
+
+async def test_a_change_that_a_failover_put_behind_what_was_seen_is_found_in_time(
+    redis_socket: Path, clock: ManualClock
+) -> None:
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", clock) as store,
+    ):
+        await client.flushall()
+        await client.zadd("tokend:changes", {"seen": 60_000_000})
+        begun = await store.changes(0)
+
+        await client.zadd("tokend:changes", {"behind": 59_000_000})
+        clock.suspend(timedelta(seconds=2))
+
+        assert await store.changes(begun.cursor) == Changes(
+            cursor=begun.cursor, records=frozenset({"behind"})
+        )
+
+
+async def test_changes_that_are_close_together_are_told_once_and_are_no_loss(
+    redis_socket: Path, clock: ManualClock
+) -> None:
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", clock) as store,
+    ):
+        await client.flushall()
+        told, cursor = [], 0
+        for second in range(1, 6):
+            await client.zadd("tokend:changes", {f"wx{second}": second * 1_000_000})
+            for pause in (0, 0, 2):
+                clock.suspend(timedelta(seconds=pause))
+                changes = await store.changes(cursor)
+                assert changes.cursor >= cursor
+                cursor = changes.cursor
+                told += changes.records
+
+    assert told == [f"wx{second}" for second in range(1, 6)]
+
+
+async def test_a_node_is_woken_by_another_and_not_by_itself(redis_socket: Path) -> None:
+    async with (
+        open_redis(f"unix://{redis_socket}", CLOCK) as one,
+        open_redis(f"unix://{redis_socket}", CLOCK) as other,
+    ):
+        await both_listening(redis_socket)
+        await keep(one, "of one")
+        await asyncio.wait_for(other.woken(), 5)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(one.woken(), 0.2)
+
+        await keep(other, "of the other")
+        await asyncio.wait_for(one.woken(), 5)
+
+
+async def both_listening(redis_socket: Path) -> None:
+    async with Redis(unix_socket_path=str(redis_socket)) as client, asyncio.timeout(5):
+        while (await client.pubsub_numsub("tokend:changed"))[0][1] < 2:
+            await asyncio.sleep(0.01)
 
 
 async def test_changes_of_nothing_are_nothing(any_store: Store) -> None:

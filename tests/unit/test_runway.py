@@ -85,12 +85,13 @@ class Crowd:
     def node(self) -> None:
         """One that has just started."""
         self.schedule = Schedule(self.clock, most_at_once=TERMS.at_once)
+        self.planned: list[Keeper] = []
         self.store = Counting(self.table, self.clock)
         self.fleet = Fleet(
             store=self.store,
             transports=dict.fromkeys(Platform, self.wechat),
             terms=TERMS,
-            on_plan=self.schedule.plan,
+            on_plan=self._plan,
             on_token=lambda _, __: None,
             on_retire=lambda _: None,
             spawn=self._spawn,
@@ -115,6 +116,10 @@ class Crowd:
         self.wechat.let_go()
         while self.tasks:
             await settle()
+
+    def _plan(self, keeper: Keeper) -> None:
+        self.planned.append(keeper)
+        self.schedule.plan(keeper)
 
     def _spawn(self, flight):
         task = asyncio.get_running_loop().create_task(flight)
@@ -266,10 +271,39 @@ async def test_whoever_alters_records_silently_is_found_out_within_a_round(
         crowd.table._records.pop(key.record)  # noqa: SLF001, and announces nothing
 
     for _ in range(6):
+        clock.suspend(timedelta(seconds=2))
         await crowd.follower.look()
 
     tokens = [keeper.token for keeper in crowd.fleet.keepers.values()]
     assert not any(token.stored for token in tokens)
+
+
+async def test_a_refresh_is_planned_once_it_has_ended(clock: ManualClock) -> None:
+    """What it needs on the way, such as to be stored, it is about to do."""
+    crowd = Crowd(clock, 1)
+    crowd.planned.clear()
+
+    await crowd.look()
+    await crowd.land_all()
+
+    assert crowd.planned == [crowd.keeper(0)]
+
+
+async def test_what_others_announce_does_not_have_all_records_looked_through_sooner(
+    clock: ManualClock,
+) -> None:
+    """With many nodes there is an announcement in each moment."""
+    crowd = Crowd(clock, 400)
+    await crowd.look()
+    await crowd.land_all()
+    await crowd.follower.look()
+    before = crowd.store.read
+
+    for _ in range(8):
+        await crowd.follower.look()
+        clock.suspend(timedelta(milliseconds=200))
+
+    assert crowd.store.read - before <= 50
 
 
 async def test_a_summary_of_very_many_keys_is_made_piece_by_piece(clock: ManualClock) -> None:

@@ -27,7 +27,7 @@ from tokend.store.login import ANONYMOUS
 from tokend.store.mirror import NO_MIRROR
 from tokend.store.record import LONGEST_LEASE
 from tokend.store.seals import UNSEALED, Written, digest_of, unreadable
-from tokend.store.wakeup import listening
+from tokend.store.wakeup import CHANNEL, listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tokend.store.login import Login
     from tokend.store.mirror import Mirror
     from tokend.store.seals import Seals
+    from tokend.store.wakeup import Wakeup
 
 log = structlog.get_logger()
 
@@ -47,15 +48,16 @@ _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 
 SCRIPTS = ("load", "acquire", "save", "release", "spend", "refund", "announce")
-CHANNEL = "tokend:changed"
 
 # What ``load`` says of something that no tokend wrote.
 _FOREIGN = ["unreadable"]
 
 # Sorted set: record name → microsecond of its last change. In a cluster it lives elsewhere than the
-# records, so it is written after them; a reader looks back a little and misses nothing.
+# records, so it is written after them. After a failover its clock may be behind: a reader looks
+# back a little, from time to time, and misses nothing.
 _CHANGES = "tokend:changes"
 _LOOK_BACK = 10_000_000
+_LOOK_BACK_PAUSE = timedelta(seconds=1.5)
 
 
 @asynccontextmanager
@@ -67,23 +69,24 @@ async def open_redis(
     seals: Seals = UNSEALED,
 ) -> AsyncIterator[RedisStore]:
     """Connect on demand: a server that is away now may be there later."""
-    async with connected(url, login) as client, listening(client, CHANNEL) as news:
-        yield RedisStore(client, clock, news, mirror, seals)
+    async with connected(url, login) as client, listening(client) as wakeup:
+        yield RedisStore(client, clock, wakeup, mirror, seals)
 
 
 class RedisStore:
     """The store's contract as scripts, a sorted set and a channel."""
 
     def __init__(
-        self, client: Client, clock: Clock, news: asyncio.Event, mirror: Mirror, seals: Seals
+        self, client: Client, clock: Clock, wakeup: Wakeup, mirror: Mirror, seals: Seals
     ) -> None:
         self._redis = client
         self._clock = clock
-        self._news = news
+        self._wakeup = wakeup
         self._mirror = mirror
         self._seals = seals
         self._unmirrored: set[str] = set()
         self._told: dict[str, int] = {}
+        self._look_back_at = timedelta.min
         self._scripts = {name: client.register_script(_source(name)) for name in SCRIPTS}
 
     async def load(self, key: TokenKey) -> Token | None:
@@ -214,28 +217,38 @@ class RedisStore:
         always met; where it is missing, the server has lost it, whatever came since.
         """
         with trouble.told():
-            first = (since or await self._last_change()) - _LOOK_BACK
+            first = (since or await self._last_change()) - self._look_back(since)
             rows = await self._redis.zrangebyscore(_CHANGES, first, "+inf", withscores=True)
             scores = {str(row[0]): int(row[1]) for row in rows}
         told = self._told if since else {}
-        lost = bool(since) and not told.keys() <= scores.keys()
+        lost = any(at >= first and each not in scores for each, at in told.items())
         newest = max(scores.values(), default=0)
-        self._told = {each: score for each, score in scores.items() if score >= newest - _LOOK_BACK}
+        self._told = {each: at for each, at in (told | scores).items() if at >= newest - _LOOK_BACK}
         return Changes(
             cursor=0 if lost else newest,
             records=frozenset(name for name, score in scores.items() if told.get(name) != score),
         )
+
+    def _look_back(self, since: int) -> int:
+        """Not each time: who is woken looks for what is new."""
+        now = self._clock.elapsed()
+        if since and now < self._look_back_at:
+            return 0
+        self._look_back_at = now + _LOOK_BACK_PAUSE
+        return _LOOK_BACK
 
     async def _last_change(self) -> int:
         rows = await self._redis.zrange(_CHANGES, -1, -1, withscores=True)
         return int(rows[0][1]) if rows else 0
 
     async def _announce(self, key: TokenKey) -> None:
-        await self._scripts["announce"](keys=[_CHANGES], args=[key.record, CHANNEL])
+        await self._scripts["announce"](
+            keys=[_CHANGES], args=[key.record, CHANNEL, self._wakeup.speaker]
+        )
 
     async def woken(self) -> None:
-        await self._news.wait()
-        self._news.clear()
+        await self._wakeup.heard.wait()
+        self._wakeup.heard.clear()
 
     async def examine(self, keys: Iterable[TokenKey]) -> list[Finding]:
         """Whether this Redis can be used, and trusted. Raises ``StoreError`` if it is away."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,33 +25,45 @@ log = structlog.get_logger()
 _PAUSE_SECONDS = 2.0
 
 
-@asynccontextmanager
-async def listening(client: Redis | RedisCluster, channel: str) -> AsyncIterator[asyncio.Event]:
-    """An event that is set when anything is said on *channel*, for as long as the server is there.
+CHANNEL = "tokend:changed"
 
-    What is said is not looked at: it may be forged. A cluster's client cannot listen; the event is
-    never set then, and the poll must do.
+
+@dataclass(frozen=True, slots=True)
+class Wakeup:
+    """*heard* is set when another *speaker* than this one says anything on the channel."""
+
+    speaker: str = field(default_factory=partial(secrets.token_hex, 8))
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def listening(client: Redis | RedisCluster) -> AsyncIterator[Wakeup]:
+    """For as long as the server is there.
+
+    What is said matters no further than that, and may be forged. A cluster's client cannot listen;
+    nothing is heard then, and the poll must do.
     """
-    event = asyncio.Event()
+    wakeup = Wakeup()
     if not isinstance(client, Redis):
-        yield event
+        yield wakeup
         return
-    task = asyncio.create_task(_listen(client, channel, event))
+    task = asyncio.create_task(_listen(client, wakeup))
     try:
-        yield event
+        yield wakeup
     finally:
         await tasks.end([task])
 
 
-async def _listen(client: Redis, channel: str, event: asyncio.Event) -> None:
+async def _listen(client: Redis, wakeup: Wakeup) -> None:
     told = False
     while True:
         try:
             async with client.pubsub(ignore_subscribe_messages=True) as subscription:
-                await subscription.subscribe(channel)
-                async for _ in subscription.listen():
+                await subscription.subscribe(CHANNEL)
+                async for message in subscription.listen():
                     told = False
-                    event.set()
+                    if message["data"] != wakeup.speaker:
+                        wakeup.heard.set()
         except Exception as error:  # noqa: BLE001, whatever somebody sends there
             if not told:
                 log.info("wake_ups_away", error=said(error))
