@@ -86,6 +86,7 @@ async def test_a_connection_is_read_as_it_was_meant_or_not_at_all(
     else:
         assert statuses(heard) == (*case.answers, 200)
     assert house.token("shop/access_token").encode() not in heard
+    assert heard.count(b"\r\nServer: tokend\r\n") == len(statuses(heard))
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed")

@@ -21,6 +21,9 @@ log = structlog.get_logger()
 
 _CODE = web.ResponseKey("code", str)
 
+# What answers, to anybody. Not of which versions it is made, as aiohttp would say.
+SERVER = "tokend"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -265,7 +268,7 @@ def _document(problem: Problem, detail: str, extras: dict[str, Any]) -> web.Resp
         "detail": detail,
         "advice": problem.advice,
     } | extras
-    headers = {}
+    headers = {"Server": SERVER}
     if "retry_after" in document:
         headers["Retry-After"] = str(document["retry_after"])
     if problem.status is HTTPStatus.UNAUTHORIZED:

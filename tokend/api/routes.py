@@ -13,7 +13,7 @@ from aiohttp import web
 from tokend.api import listing, wire
 from tokend.api.access import require, throughout
 from tokend.api.audited import audited, deed_of
-from tokend.api.problems import problems
+from tokend.api.problems import SERVER, problems
 from tokend.api.rendered import Rendered
 from tokend.api.repeats import REPEAT, Repeat
 from tokend.api.signature import signed
@@ -104,10 +104,15 @@ def make_app(
     app.router.add_post("/v1/reload", routes.reload)
     app.router.add_get("/healthz", routes.healthz)
     app.router.add_get("/readyz", routes.readyz)
+    app.on_response_prepare.append(_named)
     app.on_shutdown.append(polls.end)
     for each in shaped:
         each.add_to(app.router)
     return app
+
+
+async def _named(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
 
 
 class Routes:
