@@ -67,7 +67,7 @@ _TRIALS: Mapping[str, tuple[tuple[str, ...], tuple[str | int, ...]]] = {
     "release": (("token", "lease"), ("owner", 1, 0)),
     "spend": (("budget",), (1, 1)),
     "refund": (("budget",), ()),
-    "announce": (("changes",), ("scratch", "tokend:scratch")),
+    "announce": (("changes",), ("scratch", "tokend:scratch", "nobody")),
 }
 
 
