@@ -30,6 +30,7 @@ from tokend.api.warden import Warden
 from tokend.audit.deed import Deed
 from tokend.audit.file import AuditFile
 from tokend.audit.trail import Trail
+from tokend.chronicle import Chronicle
 from tokend.errors import StoreError
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
@@ -121,9 +122,10 @@ async def serve(
 
         def tell() -> None:
             trail.sweep()
+            summary = roll.go_on()
             if systemd.listens:
                 systemd.alive()
-                if summary := roll.go_on():
+                if summary:
                     systemd.status(
                         summary.line(
                             mistakes=reload.mistakes,
@@ -138,6 +140,7 @@ async def serve(
 
         schedule = Schedule(clock, most_at_once=config.terms.at_once, on_watch=tell)
         owners = Owners(clock)
+        chronicle = Chronicle(clock)
 
         fleet = Fleet(
             store=store,
@@ -145,11 +148,12 @@ async def serve(
             terms=config.terms,
             on_plan=schedule.plan,
             on_token=partial(_replaced, owners, trail),
-            on_retire=owners.forget,
+            on_event=chronicle.add,
+            on_retire=partial(_retired, owners, chronicle),
             spawn=spawn,
             clock=clock,
         )
-        roll = RollCall(fleet.keepers)
+        roll = RollCall(fleet.keepers, chronicle.look)
         follower = Follower(store, fleet.records, config.terms, clock)
         access = Access(config.clients.values(), clock)
         handshakes = Handshakes(config.tls.context, clock) if config.tls else None
@@ -203,6 +207,11 @@ def _replaced(owners: Owners, trail: Trail, keeper: Keeper, before: Token | None
     owners.learn(keeper, before)
     if before:
         trail.learn(keeper.key, before=before.generation, generation=keeper.generation)
+
+
+def _retired(owners: Owners, chronicle: Chronicle, keeper: Keeper) -> None:
+    owners.forget(keeper)
+    chronicle.forget(keeper)
 
 
 @asynccontextmanager

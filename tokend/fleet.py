@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tokend.config import AppConfig, KeyConfig
     from tokend.contracts import Source, Store
     from tokend.flight import Spawn
+    from tokend.happening import Happening
     from tokend.model import App, Issued, Platform, Token
     from tokend.terms import Terms
     from tokend.wechat.transport import Transport
@@ -30,8 +31,8 @@ class Fleet:
     """*keepers* by key (``shop/access_token``), *names* are theirs, in order, and *records* are
     by the key's name in the store.
 
-    *on_plan* and *on_token* are those of ``Duties``; *on_retire* hears of a keeper that was taken
-    out.
+    *on_plan*, *on_token* and *on_event* are those of ``Duties``; *on_retire* hears of a keeper that
+    was taken out.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Fleet:
         terms: Terms,
         on_plan: Callable[[Keeper], None],
         on_token: Callable[[Keeper, Token | None], None],
+        on_event: Callable[[Keeper, Happening], None],
         on_retire: Callable[[Keeper], None],
         spawn: Spawn,
         clock: Clock,
@@ -58,6 +60,7 @@ class Fleet:
             spawn=spawn,
             on_plan=on_plan,
             on_token=on_token,
+            on_event=on_event,
         )
         self._on_retire = on_retire
 

@@ -26,6 +26,7 @@ from tokend.errors import (
     UpstreamRefused,
 )
 from tokend.flight import Flight
+from tokend.happening import noticed, refreshed
 from tokend.kept import Kept
 from tokend.model import Replaced, Status
 from tokend.plan import LONG_AGO, NEVER, Plan, Purpose
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tokend.budget import Budgets
     from tokend.clock import Clock
     from tokend.flight import Outcome, Spawn
+    from tokend.happening import Happening
     from tokend.model import Answer, Found, Secret, State, Token, TokenKey
     from tokend.policy import Pace
     from tokend.refresher import Refresher
@@ -58,7 +60,7 @@ class Duties:
 
     *spawn* starts a task and owns it. *on_plan* hears of a keeper whose ``next_at`` has changed, or
     that has become more urgent; *on_token* of one that has another token than before, and the one
-    before.
+    before; *on_event* of everything that happens to one.
     """
 
     budgets: Budgets
@@ -66,6 +68,7 @@ class Duties:
     spawn: Spawn
     on_plan: Callable[[Keeper], None]
     on_token: Callable[[Keeper, Token | None], None] = lambda _, __: None
+    on_event: Callable[[Keeper, Happening], None] = lambda _, __: None
     draw: Callable[[], float] = random
 
 
@@ -292,6 +295,8 @@ class Keeper:
         elif found is not None:
             self._kept.doubt(suspect=found.suspect)
         self._tell(token)
+        if token and self._kept.token and (happening := noticed(token, self._kept.token)):
+            self._duties.on_event(self, happening)
         return found is not None and found.refreshing
 
     async def _replace_nothing(self, rejected: Secret | int | None, by: str) -> Replaced:
@@ -367,26 +372,29 @@ class Keeper:
 
     async def _fly(self, purpose: Purpose, work: Work) -> Outcome:
         """Never raises: its task is awaited by nobody, or by many."""
-        refresher = self._refresher
+        refresher, before, began = self._refresher, self._kept.token, self._duties.clock.elapsed()
         try:
-            token = await work()
-        except TokendError as error:
-            self._failed(purpose, error, refresher)
-            return error
-        except Exception:
-            log.exception("refresh_crashed", key=str(self.key))
-            crash = TokendError(f"{self.key}: the refresh crashed; the log has the traceback")
-            self._failed(purpose, crash, refresher)
-            return crash
-        else:
-            self._adopt(token, asked=purpose is not Purpose.RESTORE)
-            if purpose is Purpose.RESTORE:
-                log.info("token_restored", key=str(self.key))
-            return token
+            outcome = await self._outcome(work)
+            if isinstance(outcome, TokendError):
+                self._failed(purpose, outcome, refresher)
+            else:
+                self._adopt(outcome, asked=purpose is not Purpose.RESTORE)
         finally:
             self._flight = None
             self._tell_plan()
             self._land()
+        took = self._duties.clock.elapsed() - began
+        self._duties.on_event(self, refreshed(purpose, before, outcome, took))
+        return outcome
+
+    async def _outcome(self, work: Work) -> Outcome:
+        try:
+            return await work()
+        except TokendError as error:
+            return error
+        except Exception:
+            log.exception("refresh_crashed", key=str(self.key))
+            return TokendError(f"{self.key}: the refresh crashed; the log has the traceback")
 
     def _adopt(self, token: Token, *, asked: bool) -> None:
         before = self._kept.token

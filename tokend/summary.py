@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tokend.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from tokend.keeper import Keeper
@@ -53,10 +53,16 @@ class Summary:
 
 
 class RollCall:
-    """Goes through all keys, some at each call: however many there are, nobody waits for it."""
+    """Goes through all keys, some at each call: however many there are, nobody waits for it.
 
-    def __init__(self, keepers: Mapping[str, Keeper]) -> None:
+    *on_status* hears of each.
+    """
+
+    def __init__(
+        self, keepers: Mapping[str, Keeper], on_status: Callable[[Status], None] = lambda _: None
+    ) -> None:
         self._keepers = keepers
+        self._on_status = on_status
         self._left: list[Keeper] = []
         self._summary = Summary()
 
@@ -65,8 +71,9 @@ class RollCall:
         if not self._left:
             self._left, self._summary = list(self._keepers.values()), Summary()
         some, self._left = self._left[:_AT_ONCE], self._left[_AT_ONCE:]
-        for keeper in some:
-            self._summary.add(keeper.status())
+        for status in [keeper.status() for keeper in some]:
+            self._summary.add(status)
+            self._on_status(status)
         return None if self._left else self._summary
 
 

@@ -19,6 +19,7 @@ from tokend.api.screen import Screen
 from tokend.api.source import Proxies
 from tokend.audit.file import AuditFile
 from tokend.audit.trail import Trail
+from tokend.chronicle import Chronicle
 from tokend.errors import ConfigError
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
@@ -118,6 +119,7 @@ class House:
         self.wechat = DirectTransport(self.world, self.clock)
         self.schedule = Schedule(self.clock)
         self.owners = Owners(self.clock)
+        self.chronicle = Chronicle(self.clock)
         self.trail = Trail(self.clock, AuditFile(""))
         self.table = Forgetful()
         self.looked = asyncio.Event()
@@ -131,6 +133,7 @@ class House:
             terms=self.config.terms,
             on_plan=self.schedule.plan,
             on_token=self._replaced,
+            on_event=self.chronicle.add,
             on_retire=self.owners.forget,
             spawn=self._spawn,
             clock=self.clock,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kit.clock import settle
 from tokend.breaker import Breakers
 from tokend.budget import Budgets
+from tokend.chronicle import Chronicle
 from tokend.errors import UpstreamUnclear, UpstreamUnreachable
 from tokend.fleet import TokenSource
 from tokend.keeper import Duties, Keeper
@@ -146,6 +147,7 @@ class Scene:
         self.world = World([self.account], Random(2))
         self.wechat = DirectTransport(self.world, clock)
         self.table = Forgetful()
+        self.chronicle = Chronicle(clock)
         self.tasks: set[asyncio.Task[object]] = set()
         self._flights: dict[Keeper, set[asyncio.Task[object]]] = {}
         self._stores: dict[Keeper, LocalStore] = {}
@@ -164,6 +166,7 @@ class Scene:
                 clock=self.clock,
                 spawn=self._spawner(flights),
                 on_plan=schedule.plan,
+                on_event=self.chronicle.add,
                 draw=lambda: 0.5,
             ),
         )

@@ -62,6 +62,7 @@ class Node(Stoppable):
             terms=town.config.terms,
             on_plan=self.schedule.plan,
             on_token=lambda *_: None,
+            on_event=lambda _, __: None,
             on_retire=lambda _: None,
             spawn=self.begin,
             clock=town.clock,

@@ -93,6 +93,7 @@ class Crowd:
             terms=TERMS,
             on_plan=self._plan,
             on_token=lambda _, __: None,
+            on_event=lambda _, __: None,
             on_retire=lambda _: None,
             spawn=self._spawn,
             clock=self.clock,
