@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from kit.again import Again, asked_again
 from kit.clock import settle
 from kit.logged import logging_to
 from kit.scene import APPID, KEY, Scene
@@ -61,8 +63,11 @@ class Still:
     """No other node does anything."""
 
     trouble = None
+    asked = 0
 
     async def awake(self) -> None:
+        """Asked before each answer that is not given again."""
+        self.asked += 1
         await settle()
 
 
@@ -86,13 +91,14 @@ class Api:
         self.scene = scene
         self.keeper, self.schedule = scene.node()
         self.file = File()
+        self.follower = Still()
         self.access = Access(clients, scene.clock)
         self.app = make_app(
             {str(KEY): self.keeper},
             self.access,
             scene.clock,
             names=lambda: [str(KEY)],
-            follower=Still(),
+            follower=self.follower,
             configuration=self.file,
             trail=Trail(scene.clock, AuditFile("")),
             shaped=[],
@@ -104,6 +110,7 @@ class Api:
     async def begin(self) -> None:
         await self.schedule.look()
         await settle()
+        self.scene.clock.suspend(timedelta(seconds=0.5))  # the answer stays for the rest of one
 
     async def call(
         self, method: str, path: str, *, key: str = FULL_KEY, headers=None, **more
@@ -119,14 +126,22 @@ class Api:
 Make = "Callable[..., Awaitable[Api]]"
 
 
-@pytest.fixture
-async def make(aiohttp_client, clock: ManualClock) -> Make:
-    async def make_api(method: str = "stable_token", clients=CLIENTS) -> Api:
-        api = Api(Scene(clock, method=method), clients)
-        api.http = await aiohttp_client(api.app)
-        return api
+@pytest.fixture(params=["asked once", "asked again"])
+async def make(
+    request: pytest.FixtureRequest, aiohttp_client, clock: ManualClock, folder: Path
+) -> AsyncIterator[Make]:
+    async with AsyncExitStack() as stack:
 
-    return make_api
+        async def make_api(method: str = "stable_token", clients=CLIENTS) -> Api:
+            api = Api(Scene(clock, method=method), clients)
+            api.http = (
+                await aiohttp_client(api.app)
+                if request.param == "asked once"
+                else await stack.enter_async_context(asked_again(api.app, folder))
+            )
+            return api
+
+        yield make_api
 
 
 @pytest.fixture
@@ -152,6 +167,16 @@ async def problem(response: aiohttp.ClientResponse) -> tuple[int, str]:
 # GET
 
 
+async def test_here_all_is_said_of_answers_that_are_given_again_too(make: Make) -> None:
+    api = await make()
+    await api.begin()
+
+    await api.token()
+    await api.token()
+
+    assert api.follower.asked == (1 if isinstance(api.http, Again) else 2)
+
+
 async def test_a_token_comes_with_its_facts(api: Api) -> None:
     response = await api.call("GET", TOKEN)
 
@@ -162,7 +187,7 @@ async def test_a_token_comes_with_its_facts(api: Api) -> None:
         "app": "shop",
         "appid": APPID,
         "kind": "access_token",
-        "expires_in": 7200,
+        "expires_in": 7199,
         "expires_at": "2026-11-20T10:00:00Z",
         "generation": 1795161600000000,
         "state": "fresh",
@@ -185,7 +210,7 @@ async def test_expires_at_is_told_by_the_hosts_clock(api: Api) -> None:
 
     answer = await (await api.call("GET", TOKEN)).json()
 
-    assert answer["expires_in"] == 7200
+    assert answer["expires_in"] == 7199
     assert answer["expires_at"] == "2026-11-20T11:00:00Z"
 
 
@@ -577,7 +602,7 @@ async def test_the_status_shows_every_key_and_no_value(api: Api) -> None:
                 "kind": "access_token",
                 "state": "fresh",
                 "generation": 1795161600000000,
-                "expires_in": 7200,
+                "expires_in": 7199,
                 "expires_at": "2026-11-20T10:00:00Z",
                 "refreshing": False,
                 "next_refresh_in": 6917,

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from kit.again import asked_again
 from kit.clock import settle
 from kit.house import BLOG, SHOP, House, key
 from kit.office import CORPID, STOCK
@@ -23,20 +24,27 @@ from tokend.model import Secret
 from tokend.store.local import LocalStore
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 Make = Callable[..., Coroutine[None, None, House]]
 
 
-@pytest.fixture
-def make(aiohttp_client, folder: Path) -> Make:
-    async def make_house(**settings: str) -> House:
-        house = House(folder, **settings)
-        house.http = await aiohttp_client(house.app)
-        await house.begin()
-        return house
+@pytest.fixture(params=["asked once", "asked again"])
+async def make(request: pytest.FixtureRequest, aiohttp_client, folder: Path) -> AsyncIterator[Make]:
+    async with AsyncExitStack() as stack:
 
-    return make_house
+        async def make_house(**settings: str) -> House:
+            house = House(folder, **settings)
+            house.http = (
+                await aiohttp_client(house.app)
+                if request.param == "asked once"
+                else await stack.enter_async_context(asked_again(house.app, folder))
+            )
+            await house.begin()
+            return house
+
+        yield make_house
 
 
 @pytest.fixture
@@ -170,6 +178,7 @@ async def test_bodies_that_strangers_keep_back_keep_nobody_out(house: House, fol
 # Rejections
 
 
+@pytest.mark.parametrize("make", ["asked once"], indirect=True)
 async def test_an_sdk_that_asks_again_after_a_rejection_gets_the_new_token(house: House) -> None:
     """All that most of them do about a 40001 is to fetch once more."""
     before = await house.get("/cgi-bin/token", **GOOD)
