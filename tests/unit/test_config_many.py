@@ -401,7 +401,7 @@ def test_a_secret_that_is_rotated_by_a_rename_is_noticed(house: House, work: Wor
     assert work.done() == {"shop.secret": 1}
     assert again.apps["shop"].app.secret == Secret("1" * 32)
     assert [key.app for key in again.apps["shop"].keys] == [again.apps["shop"].app]
-    assert again.apps["shop"].keys[0].pace == before.apps["shop"].keys[0].pace
+    assert again.apps["shop"].keys[0].pace is before.apps["shop"].keys[0].pace
     assert again.apps["blog"] is before.apps["blog"]
 
 

@@ -24,6 +24,7 @@ HEADERS = {
     "Content-Length",
     "Content-Type",
     "Retry-After",
+    "Server",
 }
 
 

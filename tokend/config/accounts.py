@@ -167,17 +167,21 @@ class Accounts:
 
     def _upkeep(self, kept: AnyApp | Upkeep) -> Upkeep:
         """Under the terms there are now."""
-        kinds = kept.kinds
-        alike = (kept.type, kept.method, kept.ahead_seconds, kinds)
+        alike = (kept.type, kept.method, kept.ahead_seconds, kept.kinds)
         if alike not in self._upkeeps:
-            self._upkeeps[alike] = Upkeep(
-                type=kept.type,
-                method=kept.method,
-                ahead_seconds=kept.ahead_seconds,
-                terms=self._terms,
-                paces=tuple((kind, self._pace(kind, kept)) for kind in kinds),
-            )
+            self._upkeeps[alike] = self._new_upkeep(kept)
         return self._upkeeps[alike]
+
+    def _new_upkeep(self, kept: AnyApp | Upkeep) -> Upkeep:
+        if isinstance(kept, Upkeep) and kept.terms == self._terms:
+            return kept
+        return Upkeep(
+            type=kept.type,
+            method=kept.method,
+            ahead_seconds=kept.ahead_seconds,
+            terms=self._terms,
+            paces=tuple((kind, self._pace(kind, kept)) for kind in kept.kinds),
+        )
 
     def _pace(self, kind: str, kept: AnyApp | Upkeep) -> Pace:
         make = PACES[kept.method] if kind == ACCESS_TOKEN else ticket_pace
