@@ -155,7 +155,7 @@ WITH_BODY = [
 EVERYBODY = {f"{name}-{app}": app for app in APPS for name in GRANTS}
 
 # Whoever comes may ask these, and learns no value by it.
-OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
 
 # These have tests of their own below.
 APART = {("GET", "/v1/apps"), ("GET", "/cgi-bin/stable_token")}

@@ -168,6 +168,15 @@ _HTTP_ADVICE = {
     ),
 }
 
+_HTTP_OTHER = ("http_error", "mend the request")
+
+# All there are.
+CODES = sorted(
+    {_INTERNAL.code, _HTTP_OTHER[0]}
+    | {row.code for _, row in PROBLEMS}
+    | {code for code, _ in _HTTP_ADVICE.values()}
+)
+
 # Where the next request would begin is not known, or not worth waiting for.
 _LAST = {
     HTTPStatus.REQUEST_TIMEOUT,
@@ -211,7 +220,7 @@ def problem(error: errors.TokendError) -> web.Response:
 def http_problem(error: web.HTTPException) -> web.Response:
     """The document of what aiohttp refuses. What it says itself may hold what it was sent."""
     status = HTTPStatus(error.status)
-    code, advice = _HTTP_ADVICE.get(status, ("http_error", "mend the request"))
+    code, advice = _HTTP_ADVICE.get(status, _HTTP_OTHER)
     response = _document(Problem(status, code, advice), status.description or status.phrase, {})
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]

@@ -13,6 +13,7 @@ from aiohttp import web
 from tokend.api import listing, wire
 from tokend.api.access import require, throughout
 from tokend.api.audited import audited, deed_of
+from tokend.api.description import document
 from tokend.api.problems import SERVER, problems
 from tokend.api.rendered import Rendered
 from tokend.api.repeats import REPEAT, Repeat
@@ -104,6 +105,7 @@ def make_app(
     app.router.add_post("/v1/reload", routes.reload)
     app.router.add_get("/healthz", routes.healthz)
     app.router.add_get("/readyz", routes.readyz)
+    app.router.add_get("/openapi.json", routes.openapi)
     app.on_response_prepare.append(_named)
     app.on_shutdown.append(polls.end)
     for each in shaped:
@@ -260,6 +262,10 @@ class Routes:
             "not_ready_keys": len(missing),
         }
         return web.json_response(document, status=503 if missing else 200)
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        """What this API is."""
+        return web.Response(body=document(), content_type="application/json", charset="utf-8")
 
     def _allowed(
         self, request: web.Request, permission: Permission, kind: str = ""

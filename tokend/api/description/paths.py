@@ -1,0 +1,189 @@
+"""The routes, and what each takes and gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokend.api.description.answers import ACCESS, BODY, KEY, answered, answers, text
+from tokend.api.description.shapes import named
+from tokend.model import State
+
+Operation = dict[str, Any]
+
+_NAME = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
+_GENERATION = {"type": "integer", "minimum": 0, "maximum": 10**17}
+
+
+def _in_path(name: str, description: str, shape: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": shape,
+    }
+
+
+def _in_query(
+    name: str, description: str, shape: dict[str, Any], *, required: bool = False
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": description,
+        "schema": shape,
+    }
+
+
+def _in_header(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "description": description,
+        "schema": {"type": "string", "pattern": '^[!#-~]*$|^"[0-9]+"$'},
+    }
+
+
+_APP = _in_path("app", "as the configuration names it", _NAME)
+_KIND = _in_path("kind", "access_token, or a kind of ticket", _NAME)
+
+
+def _body(shape: str) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": named(shape)}}}
+
+
+def _open(summary: str, responses: dict[str, Any]) -> Operation:
+    """Whoever asks."""
+    return {"summary": summary, "security": [], "responses": responses}
+
+
+def _wechat(summary: str, *required: str, optional: tuple[str, ...] = ()) -> Operation:
+    """In WeChat's shape; who asks is said in the query."""
+    string = {"type": "string"}
+    return {
+        **_open(summary, answers({"200": answered("as WeChat answers", "WechatToken")}, "400")),
+        "tags": ["as WeChat"],
+        "parameters": [
+            *(_in_query(name, "", string, required=True) for name in required),
+            *(_in_query(name, "", string) for name in optional),
+        ],
+    }
+
+
+PATHS: dict[str, dict[str, Any]] = {
+    "/v1/apps": {
+        "get": {
+            "summary": "How every key is, without values, a page at a time",
+            "parameters": [
+                _in_query("after", "begin behind this key", {"type": "string"}),
+                _in_query("limit", "", {"type": "integer", "minimum": 1, "maximum": 500}),
+                _in_query(
+                    "state",
+                    "these alone, with commas between them",
+                    {"type": "string", "enum": [*State, "expired,missing,suspect"]},
+                ),
+            ],
+            "responses": answers({"200": answered("a page", "Keys")}, "400", *ACCESS),
+        }
+    },
+    "/v1/apps/{app}/{kind}": {
+        "parameters": [_APP, _KIND],
+        "get": {
+            "summary": "The current token; with after and wait the next one as it comes",
+            "parameters": [
+                _in_query("after", "the generation that is known", _GENERATION),
+                _in_query(
+                    "wait",
+                    "seconds, goes with after",
+                    {"type": "integer", "minimum": 0, "maximum": 60},
+                ),
+                _in_header(
+                    "If-None-Match", 'the generation that is known, in quotes: "1763683200"'
+                ),
+            ],
+            "responses": answers(
+                {
+                    "200": answered(
+                        "the token; events end with the connection",
+                        "Token",
+                        text("text/plain"),
+                        text("text/event-stream"),
+                    ),
+                    "304": {"description": "there is no other"},
+                },
+                *KEY,
+            ),
+        },
+    },
+    "/v1/apps/{app}/{kind}/refresh": {
+        "parameters": [_APP, _KIND],
+        "post": {
+            "summary": "Report a token that WeChat rejected, or force a new one",
+            "requestBody": _body("Rejected"),
+            "responses": answers(
+                {"200": answered("the token to use now", "Replaced")}, *KEY, *BODY, "502"
+            ),
+        },
+    },
+    "/v1/apps/{app}/jsapi_signature": {
+        "parameters": [_APP],
+        "post": {
+            "summary": "What a web page needs for wx.config, or wx.agentConfig",
+            "requestBody": _body("Page"),
+            "responses": answers({"200": answered("signed", "Signature")}, *KEY, *BODY),
+        },
+    },
+    "/v1/reload": {
+        "post": {
+            "summary": "Read the configuration again",
+            "responses": answers({"200": answered("it is in force", "Reloaded")}, *ACCESS, "409"),
+        }
+    },
+    "/healthz": {
+        "get": _open("The process is alive", {"200": answered("it is", "Alive")}),
+    },
+    "/readyz": {
+        "get": _open(
+            "Every key has a token that can be used",
+            {"200": answered("it has", "Ready"), "503": answered("not every key", "Ready")},
+        ),
+    },
+    "/openapi.json": {
+        "get": _open(
+            "This",
+            {
+                "200": {
+                    "description": "OpenAPI 3.1",
+                    "content": {"application/json": {"schema": {"type": "object"}}},
+                }
+            },
+        ),
+    },
+    "/cgi-bin/token": {
+        "get": _wechat("The current access_token", "grant_type", "appid", "secret"),
+    },
+    "/cgi-bin/stable_token": {
+        "post": {
+            **_open(
+                "The same, whatever the method of the app",
+                answers({"200": answered("as WeChat answers", "WechatToken")}, "400", "408", "413"),
+            ),
+            "tags": ["as WeChat"],
+            "requestBody": _body("StableToken"),
+        },
+        "get": _wechat("It takes a POST, and says so in WeChat's way"),
+    },
+    "/cgi-bin/ticket/getticket": {
+        "get": _wechat("A ticket of that type", "access_token", "type"),
+    },
+    "/cgi-bin/gettoken": {
+        "get": _wechat("WeCom: the current access_token", "corpid", "corpsecret"),
+    },
+    "/cgi-bin/get_jsapi_ticket": {
+        "get": _wechat("WeCom: the jsapi_ticket of the corp", "access_token"),
+    },
+    "/cgi-bin/ticket/get": {
+        "get": _wechat("WeCom: the ticket of the agent", "access_token", "type"),
+    },
+}
