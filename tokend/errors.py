@@ -40,7 +40,7 @@ A message says where and what, in lower case, and never holds a secret or a toke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,14 @@ if TYPE_CHECKING:
 
 class TokendError(Exception):
     """Anything that tokend itself raises."""
+
+    def anew(self) -> Self:
+        """The same. One that is kept is not the one that is raised: that holds on to the frames it
+        went through, and to all that is in them.
+        """
+        other = type(self).__new__(type(self), *self.args)
+        other.__dict__.update(self.__dict__)
+        return other
 
 
 class ConfigError(TokendError):

@@ -24,5 +24,5 @@ class Flight:
         """Its token, or raise its error. A caller who leaves does not end the flight."""
         outcome = await asyncio.shield(self.task)
         if isinstance(outcome, TokendError):
-            raise outcome
+            raise outcome.anew()
         return outcome

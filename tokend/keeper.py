@@ -391,7 +391,7 @@ class Keeper:
         try:
             return await work()
         except TokendError as error:
-            return error
+            return error.anew()
         except Exception:
             log.exception("refresh_crashed", key=str(self.key))
             return TokendError(f"{self.key}: the refresh crashed; the log has the traceback")

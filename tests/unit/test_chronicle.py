@@ -11,7 +11,7 @@ from kit.clock import settle
 from kit.scene import KEY, Scene, started
 
 from tokend.chronicle import Chronicle
-from tokend.errors import UpstreamUnreachable
+from tokend.errors import NotReady, RefreshLimited, UpstreamRefused, UpstreamUnreachable
 from tokend.happening import Happening, What
 from tokend.model import State
 from tokend.plan import Purpose
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kit.clock import ManualClock
 
     from tokend.chronicle import Event
+    from tokend.errors import TokendError
     from tokend.keeper import Keeper
     from tokend.schedule import Schedule
 
@@ -194,3 +195,35 @@ async def test_of_a_key_that_is_kept_no_more_no_trouble_is_known(scene: Scene) -
     await later(scene, schedule, 60)
 
     assert told(scene)[-1] == ("refreshed", "fresh")
+
+
+async def test_an_error_that_is_known_for_long_holds_on_to_nothing(scene: Scene) -> None:
+    """Whoever waited for the refresh raises it, and so does the call that failed."""
+    keeper, schedule = await started(scene)
+    scene.wechat.troubles += [UpstreamUnreachable("nobody there")]
+    with pytest.raises(UpstreamUnreachable, match="nobody there") as raised:
+        await keeper.refresh(rejected=None, by="operator")
+
+    error = keeper.status().error
+    (events,) = scene.chronicle.of([KEY]).values()
+    assert (type(error), str(error)) == (UpstreamUnreachable, "nobody there")
+    assert raised.value is not error
+    assert events[0].happening.error is error
+    assert (error.__traceback__, error.__context__, error.__cause__) == (None, None, None)
+    await later(scene, schedule, 60)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UpstreamRefused(errcode=40164, errmsg="invalid ip", advice="add it", rid="r"),
+        NotReady("not yet", retry_after=timedelta(seconds=3), cause=AWAY),
+        RefreshLimited("too often", retry_after=timedelta(seconds=9)),
+    ],
+    ids=type,
+)
+def test_an_error_that_is_raised_anew_says_the_same(error: TokendError) -> None:
+    other = error.anew()
+
+    assert other is not error
+    assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))
