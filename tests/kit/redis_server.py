@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -57,6 +58,15 @@ class RedisServer:
             self._process.kill()
             self._process.wait(timeout=_START_SECONDS)
             self._process = None
+
+    def pause(self) -> None:
+        """It stands still, with all its connections open."""
+        if self._process:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
 
     def _await_socket(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_SECONDS
