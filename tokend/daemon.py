@@ -184,6 +184,7 @@ async def serve(
             follower=follower,
             configuration=reload,
             trail=trail,
+            chronicle=chronicle,
             shaped=shaped,
         )
         fleet.apply(config.apps)

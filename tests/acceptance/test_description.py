@@ -71,6 +71,7 @@ async def test_no_answer_is_an_error_of_ours_or_undocumented(
             *("--max-examples", "25", "--seed", "7", "--workers", "1"),
             *("--phases", "examples,coverage,fuzzing"),
             *("--exclude-checks", ",".join(CHECKS | more)),
+            *("--exclude-path", "/v1/events"),  # which does not end
             "--no-color",
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
@@ -79,8 +80,8 @@ async def test_no_answer_is_an_error_of_ours_or_undocumented(
         told = (await process.communicate())[0].decode()
 
     assert process.returncode == 0, told
-    described_itself = ("get", "/openapi.json")  # which it reads, and leaves out
-    assert f"Tested: {len(operations() - {described_itself})}" in told
+    left_out = {("get", "/v1/events"), ("get", "/openapi.json")}  # the latter by itself
+    assert f"Tested: {len(operations() - left_out)}" in told
 
 
 def operations() -> set[tuple[str, str]]:

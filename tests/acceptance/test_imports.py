@@ -68,6 +68,17 @@ async def test_a_command_for_shells_starts_with_little(
     assert there & without == set()
 
 
+async def test_a_watch_starts_with_little(env: dict[str, str]) -> None:
+    async with running("status", "--watch", env=env) as watch:
+        await watch.said(re.compile("^shop/access_token", re.MULTILINE))
+        watch.send(signal.SIGINT)
+        await watch.ended()
+
+    there = imported("".join(watch.lines))
+    assert "tokend.cli.watch" in there
+    assert there & (DAEMON | HTTP) == set()
+
+
 async def test_check_reads_a_configuration_without_the_daemon(configured: Configured) -> None:
     code, _, printed = await one_shot("check", str(configured()), env=TELL)
 

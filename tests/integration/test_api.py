@@ -101,6 +101,7 @@ class Api:
             follower=self.follower,
             configuration=self.file,
             trail=Trail(scene.clock, AuditFile("")),
+            chronicle=scene.chronicle,
             shaped=[],
             screen=Screen(hosts=["tokend.internal"], proxies=Proxies()),
             polls=Polls(most=20, most_per_client=10, most_at_socket=10),

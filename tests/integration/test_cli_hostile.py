@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,7 +100,8 @@ def reach(request, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
         if request.param == "socket":
             return to_socket(path)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        return Connection(url, web.exchange(url, ca_file=None, cert_file=None))
+        files = {"ca_file": None, "cert_file": None}
+        return Connection(url, web.exchange(url, **files), partial(web.stream, url, **files))
 
     yield connect
     opened[0].__exit__(None, None, None)
@@ -178,6 +180,33 @@ def test_an_error_of_others_is_told_by_its_status(reach: Reach, body: bytes) -> 
 
     assert failure.value.code == os.EX_TEMPFAIL
     assert CANARY.decode() not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(says(), id="nothing"),
+        pytest.param(says(CANARY), id="no HTTP"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\nX: " + CANARY * 10_000), id="a head without an end"),
+        pytest.param(waits, id="silence"),
+        pytest.param(says(b"HTTP/1.1 503 Busy\r\n\r\n" + CANARY * 100_000), id="a huge error"),
+    ],
+)
+def test_events_that_are_none_are_told_in_one_line(reach: Reach, answer) -> None:
+    begun = time.monotonic()
+
+    with pytest.raises(Failure) as failure:
+        list(reach(answer).stream("/v1/events"))
+
+    assert time.monotonic() - begun < SOON
+    assert len(str(failure.value).splitlines()) == 1
+    assert CANARY.decode() not in str(failure.value)
+
+
+def test_events_come_piece_by_piece_until_there_are_no_more(reach: Reach) -> None:
+    said = says(b"HTTP/1.0 200 OK\r\n", b"\r\nid: 1\n", b"\n")
+
+    assert b"".join(reach(said).stream("/v1/events")) == b"id: 1\n\n"
 
 
 @pytest.mark.parametrize("key", ["canary\nkey", "canary-钥匙", "canary\x00key"])

@@ -8,131 +8,30 @@ import re
 import socket
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
-from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
-from kit.house import House, key
-from kit.served import NO_PROXIES, ROOM, connected, served, until_over
-from kit.virtual import LoopClock, run
+from kit.house import key
+from kit.served import NO_PROXIES, ROOM, connected, until_over
+from kit.station import TOKEN, Tell, now, station, telling
+from kit.virtual import run
 from structlog.testing import capture_logs
 
-from tokend import tasks
 from tokend.api.listeners import serving
 from tokend.api.warden import Warden
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from kit.served import Served
+    from kit.station import Station
 
-    from tokend.model import Client
-
-TOKEN = "/v1/apps/shop/access_token"
 HEARTBEAT, HOUR, LIFE = 15, 3600, 7200
-
-
-class Station:
-    """tokend on a port, in a house where time passes by itself."""
-
-    def __init__(self, house: House, served: Served, http: httpx.AsyncClient) -> None:
-        self.house = house
-        self.served = served
-        self.http = http
-        self.keeper = house.fleet.keepers["shop/access_token"]
-
-    async def get(self, **headers: str) -> httpx.Response:
-        return await self.http.get(TOKEN, headers=headers)
-
-    async def rotate(self) -> int:
-        """The generation of a new token."""
-        await self.keeper.refresh(rejected=None, by="shopper")
-        return self.keeper.generation
-
-    def clients_but(self, name: str) -> list[Client]:
-        return [each for each in self.house.config.clients.values() if each.name != name]
-
-    @asynccontextmanager
-    async def reading(self, *, last: str = "", client: str = "shopper") -> AsyncIterator[Reader]:
-        reader = Reader()
-        headers = {"Authorization": f"Bearer {key(client)}"}
-        if last:
-            headers["Last-Event-ID"] = last
-        task = asyncio.create_task(reader.read(self.http, headers))
-        try:
-            await asyncio.sleep(0.1)
-            yield reader
-        finally:
-            await tasks.end([task])
-
-
-class Reader:
-    """One stream, until it ends."""
-
-    def __init__(self) -> None:
-        self.events: list[ServerSentEvent] = []
-        self.status = 0
-        self.ended_at: float | None = None
-
-    async def read(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:
-        async with aconnect_sse(http, "GET", TOKEN, headers=headers) as source:
-            self.status = source.response.status_code
-            await self.follow(source)
-        self.ended_at = now()
-
-    async def follow(self, source: EventSource) -> None:
-        async for event in source.aiter_sse():
-            self.events.append(event)
-
-    @property
-    def names(self) -> list[str]:
-        return [event.event for event in self.events]
-
-    @property
-    def ids(self) -> list[int]:
-        return [int(event.id) for event in self.events]
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-@asynccontextmanager
-async def station(folder: Path, **house_has: int) -> AsyncIterator[Station]:
-    house = House(folder, clock=LoopClock(), **house_has)
-    async with (
-        served(house.app, folder) as where,
-        httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{where.tcp}",
-            headers={"Authorization": f"Bearer {key('shopper')}"},
-            timeout=None,  # noqa: S113, time is virtual
-        ) as http,
-    ):
-        at_work = asyncio.create_task(house.look_on())
-        try:
-            await asyncio.sleep(10)
-            yield Station(house, where, http)
-        finally:
-            await tasks.end([at_work])
-
-
-Tell = "Callable[[Callable[[Station], Coroutine[Any, Any, None]]], None]"
 
 
 @pytest.fixture
 def tell(folder: Path) -> Tell:
-    """Run a story that needs a station."""
-
-    def run_story(story: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
-        async def told() -> None:
-            async with station(folder) as there:
-                await story(there)
-
-        run(told())
-
-    return run_story
+    return telling(folder)
 
 
 # What is told

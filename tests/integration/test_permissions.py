@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from kit.upstream import Upstream, http, upstream
 
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
+from tokend.happening import Happening, What
 from tokend.model import Permission, Platform
 from tokend.wechat.relay import open_relay
 
@@ -158,7 +160,7 @@ EVERYBODY = {f"{name}-{app}": app for app in APPS for name in GRANTS}
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
 
 # These have tests of their own below.
-APART = {("GET", "/v1/apps"), ("GET", "/cgi-bin/stable_token")}
+APART = {("GET", "/v1/apps"), ("GET", "/v1/events"), ("GET", "/cgi-bin/stable_token")}
 
 NOBODY = {None, "", "wrong", "0" * 64, "é" * 8}
 
@@ -383,6 +385,33 @@ async def test_a_status_shows_the_keys_of_ones_own_apps(house: House) -> None:
     assert {client: apps for client, apps in shown.items() if apps} == {
         f"{name}-{app}": {app} for app in APPS for name in ("status", "all", "blind")
     }
+
+
+async def test_what_happens_to_the_keys_of_ones_own_apps_is_told(house: House) -> None:
+    before = house.chronicle.last
+    for app in APPS:
+        keeper = house.fleet.keepers[f"{app}/access_token"]
+        house.chronicle.add(keeper, Happening(what=What.LOST))
+
+    told = {client: await apps_told_of(house, before, key(client)) for client in EVERYBODY}
+
+    assert {client: apps for client, apps in told.items() if apps is not None} == {
+        f"{name}-{app}": {app} for app in APPS for name in ("status", "all", "blind")
+    }
+    assert [await apps_told_of(house, before, given) for given in NOBODY] == [None] * len(NOBODY)
+
+
+async def apps_told_of(house: House, after: int, given: str | None) -> set[str] | None:
+    """In what comes first; None for who is refused."""
+    headers = {} if given is None else {"Authorization": f"Bearer {given}"}
+    path = f"/v1/events?after={after}"
+    async with house.http.get(path, headers=headers) as response:
+        if response.status in {401, 403}:
+            return None
+        text = ""
+        while not text.endswith("\n\n"):
+            text += (await response.content.readany()).decode()
+    return set(re.findall(r'^data: .*?"app": "(\w+)"', text, re.MULTILINE))
 
 
 def test_every_route_stands_in_the_table(house: House) -> None:

@@ -158,6 +158,7 @@ class House:
             follower=self,
             configuration=self,
             trail=self.trail,
+            chronicle=self.chronicle,
             screen=Screen(proxies=proxies),
             polls=Polls(most=most_polls, most_per_client=most_polls, most_at_socket=most_polls),
             shaped=shaped,

@@ -69,6 +69,13 @@ class Access:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         return self.holder(request, key.strip() if scheme.lower() == "bearer" else "")
 
+    def watcher(self, request: web.Request) -> Client:
+        """The caller, who may see the status of some keys. Raises ``Forbidden``, too."""
+        client = self.client(request)
+        if Permission.STATUS not in client.can:
+            raise Forbidden(f"{client.name} may not see the status")
+        return client
+
     def holder(self, request: web.Request, key: str) -> Client:
         """Whoever has *key*, where one is asked for; empty is none. Raises ``Unauthorized``, after
         many wrong keys ``TooManyWrongKeys``.

@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tokend.api.access import OPERATOR
 from tokend.api.turns import Turns
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from tokend.model import Answer, Client
 
 _RETRY_AFTER = timedelta(seconds=5)
+
+
+class Watched(Protocol):
+    """Something of which there may be news, numbered by a *generation* that grows."""
+
+    @property
+    def generation(self) -> int: ...
+
+    @property
+    def watchers(self) -> dict[Callable[[], None], None]:
+        """Called when there is another generation."""
 
 
 class Polls:
@@ -69,22 +80,24 @@ class Polls:
         finally:
             self._of[client.name] -= 1
 
-    async def news(self, keeper: Keeper, after: int, patience: timedelta) -> None:
-        """Return when there is a token newer than *after*, after *patience*, or when tokend stops:
-        in each case in turn with all others.
+    async def news(self, watched: Watched, after: int, patience: timedelta) -> None:
+        """Return when there is something newer than *after*, after *patience*, or when tokend
+        stops: in each case in turn with all others.
         """
-        if self.is_ending or keeper.generation > after:
+        if self.is_ending:
             return
+        if watched.generation > after:
+            patience = timedelta(0)
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         wake = partial(self._turns.add, turn)
         timer = loop.call_later(patience.total_seconds(), wake)
-        self._wakes[wake] = keeper.watchers[wake] = None
+        self._wakes[wake] = watched.watchers[wake] = None
         try:
             await turn
         finally:
             timer.cancel()
-            del self._wakes[wake], keeper.watchers[wake]
+            del self._wakes[wake], watched.watchers[wake]
 
     async def end(self, _: web.Application) -> None:
         """Answer all who wait."""

@@ -14,6 +14,7 @@ from tokend.api import listing, wire
 from tokend.api.access import require, throughout
 from tokend.api.audited import audited, deed_of
 from tokend.api.description import document
+from tokend.api.happenings import Happenings
 from tokend.api.problems import SERVER, problems
 from tokend.api.rendered import Rendered
 from tokend.api.repeats import REPEAT, Repeat
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tokend.api.polls import Polls
     from tokend.api.screen import Screen
     from tokend.audit.trail import Trail
+    from tokend.chronicle import Chronicle
     from tokend.clock import Clock
     from tokend.follower import Follower
     from tokend.keeper import Keeper
@@ -75,6 +77,7 @@ def make_app(
     follower: Follower,
     configuration: Configuration,
     trail: Trail,
+    chronicle: Chronicle,
     shaped: Sequence[Shaped],
     screen: Screen,
     polls: Polls,
@@ -83,6 +86,7 @@ def make_app(
     *shaped* are WeChat's own.
     """
     rendered = Rendered()
+    streams = Streams(polls, rendered, trail, clock, awake=follower.awake)
     routes = Routes(
         keepers,
         access,
@@ -92,13 +96,15 @@ def make_app(
         configuration=configuration,
         polls=polls,
         rendered=rendered,
-        streams=Streams(polls, rendered, trail, clock, awake=follower.awake),
+        streams=streams,
     )
+    happenings = Happenings(chronicle, access, polls, streams)
     app = web.Application(
         middlewares=[audited(trail, clock), problems, screen.look],
         client_max_size=wire.LONGEST_BODY,
     )
     app.router.add_get("/v1/apps", routes.status)
+    app.router.add_get("/v1/events", happenings.serve, allow_head=False)
     app.router.add_get("/v1/apps/{app}/{kind}", routes.token)
     app.router.add_post("/v1/apps/{app}/{kind}/refresh", routes.refresh)
     app.router.add_post("/v1/apps/{app}/jsapi_signature", routes.jsapi_signature)
@@ -181,7 +187,7 @@ class Routes:
         known = wire.last_event_id(request)
         with self._polls.counted(client):
             await keeper.ready(_COLD_PATIENCE)
-            return await self._streams.serve(request, known, lambda: allowed()[1])
+            return await self._streams.tokens(request, known, lambda: allowed()[1])
 
     async def jsapi_signature(self, request: web.Request) -> web.Response:
         """What a page needs for the JS-SDK; *kind* names another ticket than the usual one."""
@@ -218,9 +224,7 @@ class Routes:
 
     async def status(self, request: web.Request) -> web.Response:
         """The keys that this client may see, without values, a page at a time."""
-        client = self._access.client(request)
-        if Permission.STATUS not in client.can:
-            raise Forbidden(f"{client.name} may not see the status")
+        client = self._access.watcher(request)
         names = listing.of_client(self._names(), client)
         statuses, following = listing.page(names, self._keepers, listing.Wanted.of(request))
         now = self._clock.wall()

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from tokend.model import Answer
 
 # What stands between tokend and the reader takes longer to find a connection idle.
-_HEARTBEAT = timedelta(seconds=15)
+HEARTBEAT = timedelta(seconds=15)
 
 # A line that readers skip. An empty one after it would be an event without data to some.
-_NOTHING = b":\n"
+NOTHING = b":\n"
 
 _SECOND = timedelta(seconds=1)
 
@@ -34,12 +34,12 @@ class Stream:
     Nothing is kept for him: who reads slowly is told of the newest token, and of none in between.
     """
 
-    __slots__ = ("_given", "_is_over", "_rendered", "keeper", "known")
+    __slots__ = ("_given", "_is_over", "_rendered", "known", "watched")
 
     def __init__(
         self, keeper: Keeper, known: int, rendered: Rendered, given: Callable[[int], None]
     ) -> None:
-        self.keeper = keeper
+        self.watched = keeper
         self.known = known
         self._is_over = False
         self._rendered = rendered
@@ -48,7 +48,7 @@ class Stream:
     def news(self, now: datetime) -> bytes:
         """The event that brings the reader up to date, or a comment; *now* by the wall clock."""
         try:
-            answer = self.keeper.current()
+            answer = self.watched.current()
         except NotReady as error:
             return self._expired(error)
         return self._token(answer, now)
@@ -57,26 +57,26 @@ class Stream:
     def patience(self) -> timedelta:
         """For how long there is nothing to tell, as long as there is no other token."""
         if self._is_over:
-            return _HEARTBEAT
-        return max(min(self.keeper.status().expires_in, _HEARTBEAT), _SECOND)
+            return HEARTBEAT
+        return max(min(self.watched.status().expires_in, HEARTBEAT), _SECOND)
 
     def _token(self, answer: Answer, now: datetime) -> bytes:
         generation = answer.token.generation
         if generation < self.known or (generation == self.known and not self._is_over):
-            return _NOTHING
+            return NOTHING
         self.known, self._is_over = generation, False
         self._given(generation)
-        return _event(b"token", self._rendered.json(self.keeper, answer, now), generation)
+        return event(b"token", self._rendered.json(self.watched, answer, now), generation)
 
     def _expired(self, error: NotReady) -> bytes:
         """It is told once, in the words that a GET would be answered with."""
-        if self.keeper.generation < self.known:
-            return _NOTHING
+        if self.watched.generation < self.known:
+            return NOTHING
         is_told, self._is_over = self._is_over, True
-        self.known = self.keeper.generation
+        self.known = self.watched.generation
         if is_told:
-            return _NOTHING
-        return _event(b"expired", (problem(error).text or "").encode(), self.known)
+            return NOTHING
+        return event(b"expired", (problem(error).text or "").encode(), self.known)
 
 
 def retry(pause: timedelta) -> bytes:
@@ -84,5 +84,6 @@ def retry(pause: timedelta) -> bytes:
     return b"retry: %d\n" % (pause // timedelta(milliseconds=1))
 
 
-def _event(name: bytes, data: bytes, generation: int) -> bytes:
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (generation, name, data)
+def event(name: bytes, data: bytes, number: int) -> bytes:
+    """*data* is one line; *number* is what the reader comes back with."""
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (number, name, data)

@@ -20,6 +20,8 @@ from tokend.model import Secret
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tokend.chronicle import Event
+    from tokend.errors import TokendError
     from tokend.model import Answer, Status, TokenKey
 
 LONGEST_BODY = 8 * 1024
@@ -52,6 +54,21 @@ def last_event_id(request: web.Request) -> int:
     if request.query:
         raise BadRequest("events come without parameters; Last-Event-ID says which was the last")
     return _whole_number("Last-Event-ID", request.headers.get("Last-Event-ID", "0"))
+
+
+def last_number(request: web.Request) -> int | None:
+    """The number of the last event that the reader knows: ``?after=``, or ``Last-Event-ID``, which
+    readers send that come back by themselves and which is newer then.
+    """
+    query = request.query
+    if unknown := set(query) - {"after"}:
+        raise BadRequest(f"{min(unknown)}: no such parameter; there is after")
+    if len(query) > len(set(query)):
+        raise BadRequest("a parameter stands twice")
+    after = _whole_number("after", query["after"]) if query else None
+    if last := request.headers.get("Last-Event-ID"):
+        return _whole_number("Last-Event-ID", last)
+    return after
 
 
 def _whole_number(name: str, text: str) -> int:
@@ -153,7 +170,7 @@ def token_json(key: TokenKey, answer: Answer, now: datetime) -> dict[str, Any]:
 
 
 def status_json(status: Status, now: datetime) -> dict[str, Any]:
-    """Everything about a key but its value."""
+    """Everything about a key but its value; *now* by the wall clock."""
     token = status.token
     return {
         "app": status.key.app,
@@ -167,13 +184,29 @@ def status_json(status: Status, now: datetime) -> dict[str, Any]:
         "next_refresh_in": _seconds(status.next_refresh_in),
         "next_refresh_at": _iso(now + status.next_refresh_in),
         "failures": status.failures,
-        "error": _error_json(status),
+        "error": _error_json(status.error),
         "record_trouble": status.record_trouble,
     }
 
 
-def _error_json(status: Status) -> dict[str, Any] | None:
-    error = status.error
+def event_json(event: Event) -> dict[str, Any]:
+    """What happened to a key, and how it was then."""
+    happening, key = event.happening, event.status.key
+    return {
+        "number": event.number,
+        "at": _iso(event.at),
+        "app": key.app,
+        "appid": key.appid,
+        "kind": key.kind,
+        "what": happening.what,
+        "purpose": happening.purpose.value if happening.purpose else None,
+        "took": round(happening.took.total_seconds(), 3) if happening.took is not None else None,
+        "error": _error_json(happening.error),
+        "status": status_json(event.status, event.at),
+    }
+
+
+def _error_json(error: TokendError | None) -> dict[str, Any] | None:
     if error is None:
         return None
     said = {"message": str(error)}

@@ -7,19 +7,28 @@ needed: ``get`` in a shell loop needs none of it.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from tokend.cli import unix
 from tokend.cli.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 # From a method, a path, headers and a body to a status and the body of the answer. Raises
 # ``OSError``, and ``ValueError`` where what answers is not tokend.
 Exchange: TypeAlias = "Callable[[str, str, dict[str, str], bytes], tuple[int, bytes]]"
 
+# From a path and headers to a status and the pieces of the body, each as it comes. Raises the same.
+Answering: TypeAlias = "AbstractContextManager[tuple[int, Iterator[bytes]]]"
+Stream: TypeAlias = "Callable[[str, dict[str, str]], Answering]"
+
 DEFAULT_SOCKET = "/run/tokend/tokend.sock"
+
+_LONGEST_PROBLEM = 64 * 1024
+_NOT_GOOD = 300  # all good answers are below
 
 # Which kind of failure a status is, for scripts.
 _EXIT_CODES = {
@@ -37,24 +46,23 @@ _EXIT_CODES = {
 def to_socket(path: str | None) -> Connection:
     """None is where the environment says, or where the service has it."""
     where = path or os.environ.get("TOKEND_SOCKET") or DEFAULT_SOCKET
-    return Connection(where, unix.exchange(where))
+    return Connection(where, unix.exchange(where), partial(unix.stream, where))
 
 
 class Connection:
     """To a running tokend at *where*; who has a client *key* shows it."""
 
-    def __init__(self, where: str, exchange: Exchange, *, key: str = "") -> None:
+    def __init__(self, where: str, exchange: Exchange, stream: Stream, *, key: str = "") -> None:
         self._where = where
         self._exchange = exchange
+        self._stream = stream
         self._key = key
 
     def ask(
         self, method: str, path: str, *, body: object = None, accept: str = "application/json"
     ) -> str:
         """The body of a good answer; anything else is a ``Failure`` in tokend's own words."""
-        headers = {"Accept": accept}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+        headers = self._headers(accept)
         content = b""
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -62,27 +70,60 @@ class Connection:
         try:
             status, answer = self._exchange(method, path, headers, content)
             text = answer.decode()
-        except PermissionError as error:
-            raise Failure(
-                f"{self._where}: {error.strerror}",
-                hint="be root, or in the group that the socket belongs to; or use --url and a key",
-                code=os.EX_NOPERM,
-            ) from None
         except (OSError, ValueError) as error:
-            raise Failure(
-                f"{self._where}: {getattr(error, 'strerror', None) or error}",
-                hint="is tokend running there? --socket or --url say where it is",
-                code=os.EX_UNAVAILABLE,
-            ) from None
-        if status >= 300:  # noqa: PLR2004, all good answers are below
+            raise _lost(self._where, error) from None
+        if status >= _NOT_GOOD:
             raise _failure(self._where, status, text)
         return text
+
+    def stream(self, path: str, *, last: str = "") -> Iterator[bytes]:
+        """The events after the *last* one, in pieces as they come, the first one at once. Ends with
+        the connection; raises ``Failure`` as ``ask`` does.
+        """
+        headers = self._headers("text/event-stream")
+        if last:
+            headers["Last-Event-ID"] = last
+        try:
+            with self._stream(path, headers) as (status, pieces):
+                if status >= _NOT_GOOD:
+                    raise _failure(self._where, status, _beginning(pieces))
+                yield from pieces
+        except (OSError, ValueError) as error:
+            raise _lost(self._where, error) from None
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        return {"Accept": accept, **authorization}
 
 
 def _json(body: object) -> bytes:
     import json  # noqa: PLC0415, see above
 
     return json.dumps(body).encode()
+
+
+def _beginning(pieces: Iterator[bytes]) -> str:
+    """As much as a problem document may be."""
+    text = b""
+    for piece in pieces:
+        text += piece
+        if len(text) > _LONGEST_PROBLEM:
+            break
+    return text.decode(errors="replace")
+
+
+def _lost(where: str, error: OSError | ValueError) -> Failure:
+    if isinstance(error, PermissionError):
+        return Failure(
+            f"{where}: {error.strerror}",
+            hint="be root, or in the group that the socket belongs to; or use --url and a key",
+            code=os.EX_NOPERM,
+        )
+    return Failure(
+        f"{where}: {getattr(error, 'strerror', None) or error}",
+        hint="is tokend running there? --socket or --url say where it is",
+        code=os.EX_UNAVAILABLE,
+    )
 
 
 def _failure(where: str, status: int, content: str) -> Failure:

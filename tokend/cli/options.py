@@ -80,7 +80,8 @@ def _connect(
     from tokend.cli import web  # noqa: PLC0415, takes long
 
     exchange = web.exchange(url, ca_file=ca_file, cert_file=cert_file)
-    return Connection(url, exchange, key=_key(key_file))
+    stream = partial(web.stream, url, ca_file=ca_file, cert_file=cert_file)
+    return Connection(url, exchange, stream, key=_key(key_file))
 
 
 def _key(path: Path | None) -> str:

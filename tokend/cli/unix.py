@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tokend.cli.connection import Exchange
 
 PATIENCE_SECONDS = 30.0
 LONGEST_ANSWER = 64 * 1024 * 1024  # the status of some hundred thousand keys
 _PIECE = 64 * 1024
+_LONGEST_HEAD = 16 * 1024
 
 
 def exchange(path: str) -> Exchange:
@@ -32,9 +38,32 @@ def exchange(path: str) -> Exchange:
     return ask
 
 
-def _request(method: str, target: str, headers: dict[str, str], body: bytes) -> bytes:
+@contextmanager
+def stream(
+    path: str, target: str, headers: dict[str, str]
+) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """From whoever listens at *path*. To a question in HTTP/1.0 the body comes as it is, and ends
+    with the connection.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(PATIENCE_SECONDS)
+        connection.connect(path)
+        connection.sendall(_request("GET", target, headers, b"", version="1.0"))
+        received = iter(partial(connection.recv, _PIECE), b"")
+        answer = b""
+        for piece in received:
+            answer += piece
+            if b"\r\n\r\n" in answer or len(answer) > _LONGEST_HEAD:
+                break
+        status, _, body = _parts(answer)
+        yield status, chain([body], received)
+
+
+def _request(
+    method: str, target: str, headers: dict[str, str], body: bytes, *, version: str = "1.1"
+) -> bytes:
     lines = [
-        f"{method} {target} HTTP/1.1",
+        f"{method} {target} HTTP/{version}",
         "Host: localhost",
         "Connection: close",
         f"Content-Length: {len(body)}",
@@ -56,6 +85,16 @@ def _received(connection: socket.socket, ends: float) -> bytes:
 
 def _read(answer: bytes) -> tuple[int, bytes]:
     """Status and body. Raises ``ValueError``, which shows nothing of what came."""
+    status, lines, body = _parts(answer)
+    named = [line.partition(b":") for line in lines]
+    lengths = [value.strip() for name, _, value in named if name.lower() == b"content-length"]
+    if lengths != [b"%d" % len(body)]:
+        raise ValueError("the answer is not whole")
+    return status, body
+
+
+def _parts(answer: bytes) -> tuple[int, list[bytes], bytes]:
+    """Status, headers, and what there is of the body."""
     if not answer:
         raise ValueError("closed the connection without an answer")
     head, end, body = answer.partition(b"\r\n\r\n")
@@ -64,8 +103,6 @@ def _read(answer: bytes) -> tuple[int, bytes]:
     status = rest[:3]
     if not version.startswith(b"HTTP/1.") or not (status.isdigit() and rest[3:4] in {b"", b" "}):
         raise ValueError("what answers there does not speak HTTP")
-    named = [line.partition(b":") for line in lines]
-    lengths = [value.strip() for name, _, value in named if name.lower() == b"content-length"]
-    if not end or lengths != [b"%d" % len(body)]:
+    if not end:
         raise ValueError("the answer is not whole")
-    return int(status), body
+    return int(status), lines, body

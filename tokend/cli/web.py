@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from http.client import (
     HTTPConnection,
     HTTPException,
@@ -19,12 +20,14 @@ from tokend.cli.failure import Failure
 from tokend.cli.unix import LONGEST_ANSWER, PATIENCE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tokend.cli.connection import Exchange
 
 _T = TypeVar("_T")
+
+_PIECE = 64 * 1024
 
 
 def exchange(url: str, *, ca_file: Path | None, cert_file: Path | None) -> Exchange:
@@ -33,23 +36,42 @@ def exchange(url: str, *, ca_file: Path | None, cert_file: Path | None) -> Excha
     tls = _tls(ca_file, cert_file) if scheme == "https" else None
 
     def ask(method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        try:
-            with closing(_connection(host, port, tls)) as connection:
-                connection.request(method, path, body=body or None, headers=headers)
-                with connection.getresponse() as answer:
-                    return answer.status, _body(answer)
-        except ssl.SSLCertVerificationError as error:
-            raise Failure(
-                f"{url}: {error.verify_message}",
-                hint="--ca-file says who signs the certificate of tokend",
-                code=os.EX_UNAVAILABLE,
-            ) from None
-        except IncompleteRead:
-            raise ValueError("the answer is not whole") from None
-        except HTTPException:
-            raise ValueError("what answers there does not speak HTTP") from None
+        with _in_words(url), closing(_connection(host, port, tls)) as connection:
+            connection.request(method, path, body=body or None, headers=headers)
+            with connection.getresponse() as answer:
+                return answer.status, _body(answer)
 
     return ask
+
+
+@contextmanager
+def stream(
+    url: str, path: str, headers: dict[str, str], *, ca_file: Path | None, cert_file: Path | None
+) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """From whoever listens there."""
+    scheme, host, port = _parts(url)
+    tls = _tls(ca_file, cert_file) if scheme == "https" else None
+    with _in_words(url), closing(_connection(host, port, tls)) as connection:
+        connection.request("GET", path, headers=headers)
+        with connection.getresponse() as answer:
+            yield answer.status, iter(partial(answer.read1, _PIECE), b"")
+
+
+@contextmanager
+def _in_words(url: str) -> Iterator[None]:
+    """What goes wrong is told without what came."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise Failure(
+            f"{url}: {error.verify_message}",
+            hint="--ca-file says who signs the certificate of tokend",
+            code=os.EX_UNAVAILABLE,
+        ) from None
+    except IncompleteRead:
+        raise ValueError("the answer is not whole") from None
+    except HTTPException:
+        raise ValueError("what answers there does not speak HTTP") from None
 
 
 def _parts(url: str) -> tuple[str, str, int | None]:

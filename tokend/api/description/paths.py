@@ -134,6 +134,26 @@ PATHS: dict[str, dict[str, Any]] = {
             "responses": answers({"200": answered("signed", "Signature")}, *KEY, *BODY),
         },
     },
+    "/v1/events": {
+        "get": {
+            "summary": "What happens to keys, as it happens; events end with the connection",
+            "parameters": [
+                _in_query("after", "begin behind the event of this number", _GENERATION),
+            ],
+            "responses": answers(
+                {
+                    "200": {
+                        "description": "Server-sent events, the data of each an Event; "
+                        "reset: some are not known any more",
+                        "content": text("text/event-stream"),
+                    }
+                },
+                "400",
+                "503",
+                *ACCESS,
+            ),
+        }
+    },
     "/v1/reload": {
         "post": {
             "summary": "Read the configuration again",

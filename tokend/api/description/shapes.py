@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tokend.api.problems import CODES
+from tokend.happening import What
 from tokend.model import State
+from tokend.plan import Purpose
 
 Shape = dict[str, Any]
 
@@ -99,6 +101,25 @@ SHAPES: dict[str, Shape] = {
             "store_trouble": _or_null(_STRING),
         }
     ),
+    "Event": {
+        **_object(
+            {
+                "number": _INTEGER,
+                "at": _TIME,
+                "app": _STRING,
+                "appid": _STRING,
+                "kind": _STRING,
+                "what": {"type": "string", "enum": [what.value for what in What]},
+                "purpose": _or_null(
+                    {"type": "string", "enum": [purpose.value for purpose in Purpose]}
+                ),
+                "took": _or_null({"type": "number", "description": "seconds"}),
+                "error": _or_null(_ERROR),
+                "status": named("Key"),
+            }
+        ),
+        "description": "What happened to a key, and how it was then.",
+    },
     "Page": _object(
         {
             "url": {
