@@ -29,9 +29,9 @@ _MOST_LOOKED_AT = 100
 
 _MINUTE = timedelta(minutes=1)
 
-# Mentions, links, markdown and markup begin with these, in one format or another. Each is still
-# to be read in what stands for it.
-_HARMLESS = str.maketrans("<>@&`*_~[]#|\\", "‹›＠＆'∗＿∼［］＃｜＼")
+# Mentions, links and markup are made of these, in one format or another. Each is still to be read
+# in what stands for it.
+_HARMLESS = str.maketrans("<>@&`*[]", "‹›＠＆'∗［］")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ def compose(news: Sequence[News], *, host: str, language: str, dropped: int = 0)
     """In the words of *language*, from the node on *host*; *dropped* went before and were never
     told.
     """
-    words = PHRASES[language]
+    words, host = PHRASES[language], _harmless(host)
     topics = list(_by_topic(news))
     paragraphs = [_paragraph(each, words) for each in topics]
-    title = words.title.format(host=_harmless(host))
+    title = words.title.format(host=host)
     end = [words.dropped.format(number=dropped)] if dropped else []
     data = {
         "host": host,
