@@ -10,9 +10,8 @@ was away for long hears how things are, and no list of how they came about.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from tokend.errors import MinuteQuotaReached, UpstreamRefused
 from tokend.happening import What
@@ -40,8 +39,7 @@ _ENOUGH_FAILURES = 2
 _LEVELS = (50, 80, 100)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(NamedTuple):
     """Why, in the words of the *error*, which is not kept itself: it would hold on to the stack on
     which it was raised.
     """
@@ -52,8 +50,7 @@ class Cause:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class News(NamedTuple):
     """A change, *at* a time of the wall clock, and as it was *heard* by the clock that never jumps.
 
     *left* is how long the token is still good; *ended* what a recovery ended; *percent* of a day's
@@ -73,7 +70,9 @@ class News:
 
 # What a trouble is told for once: its topic, and the errcode of a refusal.
 _Mark: TypeAlias = "tuple[Topic, int | None]"
-_Slot: TypeAlias = "tuple[TokenKey, bool]"
+
+# A key; its budget is apart. As text, whose hash is made once for all the dicts it goes through.
+_Slot: TypeAlias = str
 
 
 class Desk:
@@ -105,11 +104,14 @@ class Desk:
 
     def take(self, before: timedelta, now: timedelta) -> list[News]:
         """What was heard *before* this, until it is ``settled`` or ``given_back``."""
-        ripe = {slot: news for slot, news in self._waiting.items() if news.heard <= before}
-        for slot in ripe:
-            del self._waiting[slot]
-        self._taken = {s: news for s, news in ripe.items() if now - news.heard < _STALE}
-        self.dropped += len(ripe) - len(self._taken)
+        stale = now - _STALE
+        young = {slot: news for slot, news in self._waiting.items() if news.heard > before}
+        ripe = len(self._waiting) - len(young)
+        self._taken = {
+            slot: news for slot, news in self._waiting.items() if stale < news.heard <= before
+        }
+        self._waiting = young
+        self.dropped += ripe - len(self._taken)
         return list(self._taken.values())
 
     def settled(self) -> None:
@@ -134,9 +136,11 @@ class Desk:
 
     def keep(self, is_kept: Callable[[TokenKey], bool]) -> None:
         """Forget all other keys."""
-        self._waiting = {s: news for s, news in self._waiting.items() if is_kept(s[0])}
-        self._troubles = {key: marks for key, marks in self._troubles.items() if is_kept(key)}
-        self._levels = {key: level for key, level in self._levels.items() if is_kept(key)}
+        for slot in [slot for slot, news in self._waiting.items() if not is_kept(news.key)]:
+            del self._waiting[slot]
+        for of_keys in (self._troubles, self._levels):
+            for key in [key for key in of_keys if not is_kept(key)]:
+                del of_keys[key]
 
     def _worse(self, event: Event, now: timedelta) -> None:
         key = event.status.key
@@ -150,22 +154,24 @@ class Desk:
 
     def _add_trouble(self, news: News) -> None:
         """Of one that has not been told yet, this says more; it began when that did."""
-        untold = self._waiting.get((news.key, False))
+        slot = str(news.key)
+        untold = self._waiting.get(slot)
         if untold and untold.topic is not Topic.RECOVERED:
-            news = replace(news, heard=untold.heard, begins=untold.begins)
-        self._add(news)
+            news = news._replace(heard=untold.heard, begins=untold.begins)
+        self._add(slot, news)
 
     def _recovered(self, event: Event, now: timedelta) -> None:
         key = event.status.key
         marks = self._troubles.pop(key, ())
         if not marks:
             return
-        untold = self._waiting.get((key, False))
+        slot = str(key)
+        untold = self._waiting.get(slot)
         if untold and untold.begins and now - untold.heard < GRACE:
-            del self._waiting[key, False]
+            del self._waiting[slot]
         elif self.receiver.wants(Topic.RECOVERED):
             ended = min((topic for topic, _ in marks), key=_GRAVITY.index)
-            self._add(_news(Topic.RECOVERED, event, now, ended=ended))
+            self._add(slot, _news(Topic.RECOVERED, event, now, ended=ended))
 
     def _look_at_budget(self, event: Event, percent: int, now: timedelta) -> None:
         key = event.status.key
@@ -174,10 +180,9 @@ class Desk:
         if level:
             self._levels[key] = level
         if level > before and self.receiver.wants(Topic.QUOTA):
-            self._add(_news(Topic.QUOTA, event, now, percent=level))
+            self._add(f"{key} {Topic.QUOTA}", _news(Topic.QUOTA, event, now, percent=level))
 
-    def _add(self, news: News) -> None:
-        slot = (news.key, news.topic is Topic.QUOTA)
+    def _add(self, slot: _Slot, news: News) -> None:
         is_room = len(self._waiting) + len(self._taken) < self._most
         if is_room or slot in self._waiting:
             self._waiting[slot] = news

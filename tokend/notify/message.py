@@ -47,13 +47,13 @@ def compose(news: Sequence[News], *, host: str, language: str, dropped: int = 0)
     told.
     """
     words, host = PHRASES[language], _harmless(host)
-    topics = list(_by_topic(news))
-    paragraphs = [_paragraph(each, words) for each in topics]
+    groups = list(_by_topic(news))
+    paragraphs = [_paragraph(each, words) for each in groups]
     title = words.title.format(host=host)
     end = [words.dropped.format(number=dropped)] if dropped else []
     data = {
         "host": host,
-        "counts": Counter(each.topic for each in news),
+        "counts": _counts(groups),
         "changes": [_change(each, words) for each in islice(news, _MOST_LOOKED_AT)],
         "dropped": dropped,
     }
@@ -62,12 +62,17 @@ def compose(news: Sequence[News], *, host: str, language: str, dropped: int = 0)
 
 def _by_topic(news: Sequence[News]) -> Iterator[list[News]]:
     """In the order of topics, and of spent budgets the fuller ones first."""
-    groups: dict[tuple[Topic, int], list[News]] = {}
-    for each in news:
-        groups.setdefault((each.topic, each.percent), []).append(each)
-    order = list(Topic)
-    for topic, percent in sorted(groups, key=lambda one: (order.index(one[0]), -one[1])):
-        yield groups[topic, percent]
+    for topic in Topic:
+        group = [each for each in news if each.topic is topic]
+        for percent in sorted({each.percent for each in group}, reverse=True):
+            yield [each for each in group if each.percent == percent]
+
+
+def _counts(groups: list[list[News]]) -> Counter[Topic]:
+    counts: Counter[Topic] = Counter()
+    for group in groups:
+        counts[group[0].topic] += len(group)
+    return counts
 
 
 def _paragraph(news: list[News], words: Phrases) -> list[str]:
