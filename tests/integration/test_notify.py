@@ -28,6 +28,8 @@ from tokend.notify.receiver import Receiver, Topic
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+    from tokend.notify.formats import Answer, Call, Format
+
 AWAY = UpstreamUnreachable("nobody there")
 DOWN = http(b"", status="502 Bad Gateway")
 BUSY = http(b'{"errcode":45009,"errmsg":"api freq out of limit"}')
@@ -324,10 +326,67 @@ async def test_a_receiver_that_is_changed_is_told_at_its_new_address_what_waits(
         they.breaks("a")
         await asyncio.sleep(500)
         they.tell(receiver(new))
-        they.breaks("b")
-        await asyncio.sleep(900)
+        await asyncio.sleep(11)
+        assert named(new.taken) == [["a"]]
 
-    assert [app for apps in named(new.taken) for app in apps] == ["a", "b"]
+
+@story
+async def test_one_that_is_changed_while_it_does_not_answer_is_told_what_was_under_way() -> None:
+    async with robot(SILENCE) as old, robot() as new, operators(receiver(old)) as they:
+        they.breaks("a")
+        await asyncio.sleep(12)
+        assert len(old.seen) == 1
+        they.tell(receiver(new))
+        await asyncio.sleep(11)
+        assert named(new.taken) == [["a"]]
+
+
+@story
+async def test_an_address_that_no_library_can_make_anything_of_is_no_end_of_it(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with robot() as there, operators() as they:
+        nowhere = f"http://canary{'-' * 80}..h:1/canary"
+        they.tell(replace(receiver(there), url=Secret(nowhere)))
+        they.breaks("a")
+        await asyncio.sleep(100)
+        they.tell(receiver(there))
+        they.breaks("b")
+        await asyncio.sleep(100)
+
+    assert named(there.taken) == [["b"]]
+    logged = capfd.readouterr().out
+    assert "a URL that nothing can be sent to" in logged
+    assert "canary" not in logged
+
+
+class Crashing:
+    """A way on which the first message ends in a bug."""
+
+    def __init__(self) -> None:
+        self.came: list[Call] = []
+
+    async def send(self, call: Call, as_in: Format) -> Answer:
+        self.came.append(call)
+        if len(self.came) == 1:
+            raise RuntimeError
+        return as_in.read(200, b'{"errcode":0}')
+
+
+@story
+async def test_a_bug_costs_a_message_and_not_all_later_ones(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    way, chronicle = Crashing(), Chronicle(LoopClock())
+    they = Operators(Notifiers(way, lambda _: 0, LoopClock()), chronicle)
+    they.tell(receiver(Robot()))
+    for app in "ab":
+        they.breaks(app)
+        await asyncio.sleep(100)
+    await they.notifiers.finish()
+
+    assert b"not be told: 1" in way.came[1].body
+    assert "notifier_crashed" in capfd.readouterr().out
 
 
 @story

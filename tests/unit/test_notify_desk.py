@@ -10,7 +10,7 @@ from kit.clock import ManualClock, settle
 from kit.house import House
 from kit.scene import KEY, Scene, started
 
-from tokend.errors import UpstreamRefused, UpstreamUnreachable
+from tokend.errors import MinuteQuotaReached, UpstreamRefused, UpstreamUnreachable
 from tokend.model import Secret, State, Status, TokenKey
 from tokend.notify.desk import GRACE, Desk, News
 from tokend.notify.receiver import Receiver, Topic
@@ -142,16 +142,39 @@ async def test_a_refusal_is_told_at_once_and_by_its_errcode(clock: ManualClock) 
 
     await story.meets(refused())
     (first,) = story.told()
-    story.clock.suspend(timedelta(minutes=4))
+    clock.suspend(timedelta(seconds=61))
     await story.meets(refused())
-    again = story.topics()
 
-    assert (first.topic, first.cause.errcode, first.cause.advice) == (
-        Topic.REFUSED,
-        40164,
-        "mend it",
-    )
-    assert Topic.REFUSED not in again
+    assert story.keeper.status().failures == 2
+    assert story.topics() == []
+    assert first.topic is Topic.REFUSED
+    assert (first.cause.errcode, first.cause.advice) == (40164, "mend it")
+
+
+async def test_a_minute_in_which_wechat_takes_no_more_calls_is_over_before_it_is_read(
+    clock: ManualClock,
+) -> None:
+    story = await Story(clock).begin()
+
+    await story.meets(MinuteQuotaReached(45011, "api minute-quota reach limit", "wait"))
+
+    assert story.topics() == []
+
+
+async def test_trouble_that_gets_worse_and_is_over_within_seconds_is_not_told(
+    clock: ManualClock,
+) -> None:
+    story = await Story(clock).begin()
+    clock.suspend(timedelta(seconds=240))
+    story.scene.wechat.troubles += [AWAY, AWAY]
+
+    for seconds in (2, 8.5):
+        await story.looks(seconds)
+    state = story.keeper.state(clock.now())
+    await story.looks(20)
+
+    assert state is State.EXPIRED
+    assert story.topics() == []
 
 
 async def test_that_a_token_has_expired_is_told_after_its_failing(clock: ManualClock) -> None:
@@ -290,10 +313,17 @@ async def test_that_wecom_gives_its_old_token_once_more_is_not_told(
     watchdog = RollCall(house.fleet.keepers, house.chronicle.look)
     await house.begin()
 
-    for _ in range(2 * 7200 // 5):
-        await house.live(5)
+    failed = []
+    house.chronicle.listeners.append(
+        lambda event: failed.append(event) if event.status.failures else None
+    )
+    await house.live(7150, step=50)
+    for _ in range(100):
+        await house.live(1)
         watchdog.go_on()
         assert desk.take(clock.elapsed() - GRACE, clock.elapsed()) == []
+
+    assert "stock" in [event.status.key.app for event in failed]
     assert not desk
 
 

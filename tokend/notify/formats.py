@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
+from urllib.parse import urlencode
 
 from tokend.model import Secret
 
@@ -65,7 +65,8 @@ class Format:
     """
 
     make: Callable[[Message], dict[str, Any]]
-    sign: Callable[[Secret, datetime, Secret, dict[str, Any]], Secret] | None = None
+    sign: Callable[[Secret, datetime], dict[str, str]] | None = None
+    is_signed_in_query: bool = False
     codes: tuple[str, ...] = ()
     busy: frozenset[int] = frozenset()
     manual: str = ""
@@ -73,8 +74,11 @@ class Format:
     def call(self, receiver: Receiver, message: Message, now: datetime) -> Call:
         """*now* by the wall clock, which signatures hold."""
         url, body = receiver.url, self.make(message)
-        if self.sign and receiver.secret:
-            url = self.sign(receiver.secret, now, url, body)
+        signature = self.sign(receiver.secret, now) if self.sign and receiver.secret else {}
+        if self.is_signed_in_query:
+            url = _with_query(url, signature)
+        else:
+            body |= signature
         return Call(url, json.dumps(body, ensure_ascii=False).encode())
 
     def read(self, status: int, body: bytes, wait: timedelta = _NO_TIME) -> Answer:
@@ -131,27 +135,31 @@ def _slack(message: Message) -> dict[str, Any]:
     return {"text": text, "mrkdwn": False, "link_names": False, "unfurl_links": False}
 
 
-def dingtalk_signed(secret: Secret, now: datetime, url: Secret, _: dict[str, Any]) -> Secret:
-    """Milliseconds and the secret on two lines, keyed with the secret; in the query.
+def _with_query(url: Secret, more: dict[str, str]) -> Secret:
+    if not more:
+        return url
+    joint = "&" if "?" in url.reveal() else "?"
+    return Secret(f"{url.reveal()}{joint}{urlencode(more)}")
+
+
+def _sign_dingtalk(secret: Secret, now: datetime) -> dict[str, str]:
+    """Milliseconds and the secret on two lines, keyed with the secret.
 
     https://open.dingtalk.com/document/robots/customize-robot-security-settings
     """
     timestamp = str(int(now.timestamp() * 1000))
     text = f"{timestamp}\n{secret.reveal()}"
-    sign = _hmac(key=secret.reveal(), text=text)
-    joint = "&" if "?" in url.reveal() else "?"
-    return Secret(f"{url.reveal()}{joint}timestamp={timestamp}&sign={quote_plus(sign)}")
+    return {"timestamp": timestamp, "sign": _hmac(key=secret.reveal(), text=text)}
 
 
-def feishu_signed(secret: Secret, now: datetime, url: Secret, body: dict[str, Any]) -> Secret:
-    """Seconds and the secret on two lines are the key, and what is signed is nothing; in the body.
+def _sign_feishu(secret: Secret, now: datetime) -> dict[str, str]:
+    """Seconds and the secret on two lines are the key, and what is signed is nothing.
 
     https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot
     """
     timestamp = str(int(now.timestamp()))
     key = f"{timestamp}\n{secret.reveal()}"
-    body |= {"timestamp": timestamp, "sign": _hmac(key=key, text="")}
-    return url
+    return {"timestamp": timestamp, "sign": _hmac(key=key, text="")}
 
 
 def _hmac(*, key: str, text: str) -> str:
@@ -173,7 +181,8 @@ FORMATS = {
     # https://open.dingtalk.com/document/robots/custom-robot-access
     "dingtalk": Format(
         make=_dingtalk,
-        sign=dingtalk_signed,
+        sign=_sign_dingtalk,
+        is_signed_in_query=True,
         codes=("errcode",),
         busy=frozenset({-1, 130101, 410100}),
         manual="https://open.dingtalk.com/document/robots/custom-robot-access",
@@ -182,7 +191,7 @@ FORMATS = {
     # https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot
     "feishu": Format(
         make=_feishu,
-        sign=feishu_signed,
+        sign=_sign_feishu,
         codes=("code", "StatusCode"),
         busy=frozenset({9499, 11232}),
         manual="https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot",

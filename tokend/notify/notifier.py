@@ -68,11 +68,14 @@ class Notifier:
         if self._desk:
             self._news.set()
 
+    @property
+    def receiver(self) -> Receiver:
+        return self._desk.receiver
+
     def change(self, receiver: Receiver) -> None:
-        """Tell it so from now on. What waits is told as well; what was refused may be taken."""
-        if receiver != self._desk.receiver:
-            self._desk.receiver = receiver
-            self._not_before, self._failures, self._trouble = self._clock.elapsed(), 0, None
+        """Tell it so from the next ``run`` on, and soon: what was not taken may be now."""
+        self._desk.receiver = receiver
+        self._not_before, self._failures, self._trouble = self._clock.elapsed(), 0, None
 
     def keep(self, is_kept: Callable[[TokenKey], bool]) -> None:
         """Nobody keeps other keys any more."""
@@ -83,7 +86,11 @@ class Notifier:
         while True:
             await self._news.wait()
             await self._clock.sleep(max(GRACE, self._not_before - self._clock.elapsed()))
-            await self._tell(before=self._clock.elapsed() - GRACE)
+            try:
+                await self._tell(before=self._clock.elapsed() - GRACE)
+            except Exception:
+                log.exception("notifier_crashed", notifier=self._name)
+                self._desk.lost()
             if not self._desk:
                 self._news.clear()
 
@@ -102,13 +109,13 @@ class Notifier:
 
     @property
     def _name(self) -> str:
-        return self._desk.receiver.name
+        return self.receiver.name
 
     async def _tell(self, *, before: timedelta) -> None:
         news = self._desk.take(before, self._clock.elapsed())
         if not news:
             return
-        receiver, dropped = self._desk.receiver, self._desk.dropped
+        receiver, dropped = self.receiver, self._desk.dropped
         message = compose(news, host=self._host, language=receiver.language, dropped=dropped)
         as_in = FORMATS[receiver.format]
         try:

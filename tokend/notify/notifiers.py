@@ -46,6 +46,7 @@ class Notifiers:
         self._clock = clock
         self._notifiers: dict[str, Notifier] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     def hear(self, event: Event) -> None:
         """As a listener of the chronicle."""
@@ -60,23 +61,34 @@ class Notifiers:
         """Tell these and no others, of these keys and no others. One that stays does not notice."""
         for name in self._notifiers.keys() - receivers.keys():
             self._notifiers.pop(name).end()
-            self._running.pop(name).cancel()
+            self._stop(name)
         for notifier in self._notifiers.values():
             notifier.keep(is_kept)
         for name, receiver in receivers.items():
-            if name in self._notifiers:
-                self._notifiers[name].change(receiver)
-            else:
-                self._begin(receiver)
+            known = self._notifiers.get(name)
+            if known is None:
+                self._notifiers[name] = self._notifier(receiver)
+                self._start(name)
+            elif known.receiver != receiver:
+                self._stop(name)
+                known.change(receiver)
+                self._start(name)
 
     async def finish(self) -> None:
         """A last chance for what waits, and no more than that."""
-        await tasks.end(self._running.values())
+        await tasks.end([*self._running.values(), *self._ending])
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 await asyncio.gather(*(each.finish() for each in self._notifiers.values()))
 
-    def _begin(self, receiver: Receiver) -> None:
-        notifier = Notifier(receiver, self._way, self._clock, host=platform.node())
-        self._notifiers[receiver.name] = notifier
-        self._running[receiver.name] = asyncio.create_task(notifier.run())
+    def _notifier(self, receiver: Receiver) -> Notifier:
+        return Notifier(receiver, self._way, self._clock, host=platform.node())
+
+    def _start(self, name: str) -> None:
+        self._running[name] = asyncio.create_task(self._notifiers[name].run())
+
+    def _stop(self, name: str) -> None:
+        task = self._running.pop(name)
+        task.cancel()
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)

@@ -57,12 +57,17 @@ class Webhooks:
 
     async def send(self, call: Call, as_in: Format) -> Answer:
         """What came of it. Never raises but for being cancelled."""
-        url = URL(call.url.reveal(), encoded=True)
-        origin = str(url.origin())
+        try:
+            url = URL(call.url.reveal(), encoded=True)
+            return await self._send(url, str(url.origin()), call.body, as_in)
+        except ValueError:  # of names that cannot be looked up, UnicodeError
+            return Answer(Outcome.REFUSED, "a URL that nothing can be sent to")
+
+    async def _send(self, url: URL, origin: str, sent: bytes, as_in: Format) -> Answer:
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 with told(origin):
-                    response = await self._session.post(url, data=call.body, allow_redirects=False)
+                    response = await self._session.post(url, data=sent, allow_redirects=False)
         except TimeoutError:
             return Answer(Outcome.LATER, f"{origin}: no answer within {_DEADLINE_SECONDS} s")
         except UpstreamError as error:
