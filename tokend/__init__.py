@@ -20,13 +20,14 @@ Read it in this order:
 7. ``store``      where tokens are kept: memory, SQLite, Redis
 8. ``api``        what business servers may ask; ``facade``: the same in WeChat's words, for SDKs;
    ``forward``: other calls to WeChat, passed on; ``audit``: who did what
-9. ``daemon``     how these become one process, read from top to bottom; ``fleet``: the keepers of
+9. ``chronicle``  what happened to keys; ``notify``: operators are told of it by webhook
+10. ``daemon``    how these become one process, read from top to bottom; ``fleet``: the keepers of
    all apps, ``flights``: their refreshes under way, ``reload``: a new configuration, ``signals``:
    what the operating system asks, ``systemd``: the service manager, ``summary``: the
    line it shows; ``process``: what it keeps from others on the host; ``logs``, ``outlet``,
    ``traces``, ``uncaught``: what is told, and what never is
-10. ``checkup``   what is looked at before all that, and what to do about it
-11. ``cli``       what operators type
+11. ``checkup``   what is looked at before all that, and what to do about it
+12. ``cli``       what operators type
 
 ``client`` is for the programs that use the tokens, and shares nothing with the rest; ``simulator``
 is a strict stand-in for WeChat, for the demo and the tests; ``testing`` is both sides for the tests

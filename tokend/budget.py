@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tokend.allowance import Allowance
+from tokend.allowance import DAY, Allowance
 from tokend.errors import RefreshLimited, StoreError
 from tokend.share import Shares
 
@@ -50,6 +50,11 @@ class Budgets:
             self._of_keys[key] = Budget(key, self._store, self._terms, self._clock)
         return self._of_keys[key]
 
+    def percent(self, key: TokenKey) -> int:
+        """How much of a day's calls for it are spent, as far as this node knows."""
+        budget = self._of_keys.get(key)
+        return budget.percent if budget else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Purse:
@@ -89,6 +94,17 @@ class Budget:
         self._several = Shares({_SHORT: 1, _DAY: quarter})
         self._told_of: dict[str, datetime] = {}
         self._refused_until = {True: clock.now(), False: clock.now()}
+
+    @property
+    def percent(self) -> int:
+        """How much is spent of what comes about by itself in a day; what the store refuses for the
+        rest of the day is all spent, by whichever node.
+        """
+        if self._refused_until[False] - self._clock.now() > self._terms.pause:
+            return 100
+        now = (self._clock.now() - _EPOCH) // _MICROSECOND
+        spent = sum(now - at < DAY for at in self._spent)
+        return min(100 * spent // self._terms.daily, 100)
 
     def check(self, caller: str, *, by_operator: bool) -> None:
         """Refuse at once what ``spend`` would refuse, so that a loop of reports asks nobody."""

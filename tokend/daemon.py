@@ -42,6 +42,7 @@ from tokend.flights import flying
 from tokend.follower import Follower
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
+from tokend.notify.notifiers import notifying
 from tokend.reload import Reload
 from tokend.schedule import Schedule
 from tokend.signals import signalled
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from tokend.contracts import Store
     from tokend.keeper import Keeper
     from tokend.model import Platform, Token, TokenKey
+    from tokend.notify.notifiers import Notifiers
     from tokend.wechat.transport import Transport
 
 log = structlog.get_logger()
@@ -158,17 +160,11 @@ async def serve(
         access = Access(config.clients.values(), clock)
         handshakes = Handshakes(config.tls.context, clock) if config.tls else None
 
-        def apply(new: Config) -> None:
-            if handshakes and new.tls:
-                handshakes.change(new.tls.context)
-            fleet.apply(new.apps)
-            access.change(new.clients.values())
-            logs.set_level(new.log.level)
-
+        notifiers = await stack.enter_async_context(_notifying(config, fleet, chronicle, clock))
         reload = Reload(
             config,
             read=read or (lambda: config),
-            apply=apply,
+            apply=partial(_apply, fleet, access, notifiers, handshakes),
             reloading=partial(_reloading, systemd, reloaded),
             on_signal=partial(_hung_up, trail),
         )
@@ -204,6 +200,21 @@ async def serve(
         systemd.stopping()
 
 
+def _apply(
+    fleet: Fleet,
+    access: Access,
+    notifiers: Notifiers,
+    handshakes: Handshakes | None,
+    new: Config,
+) -> None:
+    if handshakes and new.tls:
+        handshakes.change(new.tls.context)
+    fleet.apply(new.apps)
+    access.change(new.clients.values())
+    notifiers.change(new.notify, fleet.has)
+    logs.set_level(new.log.level)
+
+
 def _replaced(owners: Owners, trail: Trail, keeper: Keeper, before: Token | None) -> None:
     owners.learn(keeper, before)
     if before:
@@ -213,6 +224,17 @@ def _replaced(owners: Owners, trail: Trail, keeper: Keeper, before: Token | None
 def _retired(owners: Owners, chronicle: Chronicle, keeper: Keeper) -> None:
     owners.forget(keeper)
     chronicle.forget(keeper)
+
+
+@asynccontextmanager
+async def _notifying(
+    config: Config, fleet: Fleet, chronicle: Chronicle, clock: Clock
+) -> AsyncIterator[Notifiers]:
+    """Who is configured hears of everything from now on, and of what is said at the end."""
+    async with notifying(fleet.percent_spent, clock) as notifiers:
+        notifiers.change(config.notify, fleet.has)
+        chronicle.listeners.append(notifiers.hear)
+        yield notifiers
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tokend.contracts import Source, Store
     from tokend.flight import Spawn
     from tokend.happening import Happening
-    from tokend.model import App, Issued, Platform, Token
+    from tokend.model import App, Issued, Platform, Token, TokenKey
     from tokend.terms import Terms
     from tokend.wechat.transport import Transport
 
@@ -89,6 +89,14 @@ class Fleet:
         """The app that is configured now with this appid."""
         tokens = self.records.get(f"{appid}/{ACCESS_TOKEN}")
         return self._apps[tokens.key.app].app if tokens else None
+
+    def has(self, key: TokenKey) -> bool:
+        """Tell if it is kept."""
+        return str(key) in self.keepers
+
+    def percent_spent(self, key: TokenKey) -> int:
+        """Of what guard rails grant it in a day."""
+        return self._duties.budgets.percent(key)
 
     def _add(self, config: KeyConfig) -> None:
         keeper = Keeper(config.key, self._refresher(config), pace=config.pace, duties=self._duties)

@@ -163,6 +163,20 @@ def test_the_password_of_the_store_is_a_secret_too(path: Path, folder: Path) -> 
     assert (found.verdict, found.advice) == (Verdict.BAD, f"chmod 600 '{folder}/redis password'")
 
 
+def test_so_are_the_url_of_a_webhook_and_what_calls_to_it_are_signed_with(
+    path: Path, folder: Path
+) -> None:
+    for name, content in (("ops.url", "https://h/canary"), ("ops.secret", "canary-robot-secret")):
+        (folder / name).write_text(content)
+        (folder / name).chmod(0o604)
+    table = 'format = "feishu"\nurl_file = "ops.url"\nsecret_file = "ops.secret"\n'
+    path.write_text(f"{path.read_text()}[notify.ops]\n{table}")
+
+    for setting in ("url_file", "secret_file"):
+        found = about(looked_at(path), f"notify.ops.{setting}")
+        assert (found.verdict, "readable by everyone" in found.text) == (Verdict.BAD, True)
+
+
 def test_so_is_the_database_for_it_holds_tokens(path: Path, folder: Path) -> None:
     (folder / "tokend.db").touch(mode=0o600)
     (folder / "tokend.db").chmod(0o644)

@@ -199,7 +199,7 @@ def test_all_mistakes_of_all_files_are_told_at_once_each_with_its_file(house: Ho
     (house.folder / "apps.d/k.toml").symlink_to("k.toml")
     (house.folder / "apps.d/l\n.toml").touch()
 
-    here = "here there are [apps.NAME] and [clients.NAME]"
+    here = "here there are [apps.NAME], [clients.NAME], [notify.NAME]"
     assert sorted(house.mistakes()) == [
         "apps.d/a.toml: Expected ']' at the end of a table declaration (at end of document)",
         "apps.d/b.toml: apps.blog.methud: no such setting, did you mean 'method'?",

@@ -22,15 +22,17 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 SDKS = README.partition("\n### What to write\n")[2].partition("\n## ")[0]
 DRIVERS = Path(__file__).parents[1] / "sdks"
 
-SECRETS = ("shop.secret", "blog.secret", "robot.secret", "redis.password")
+SECRETS = ("shop.secret", "blog.secret", "robot.secret", "redis.password", "dingtalk.secret")
+WEBHOOKS = ("wecom.url", "dingtalk.url", "feishu.url", "slack.url", "pager.url")
 
 
 @pytest.mark.parametrize("example", re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
 def test_its_configurations_load(tmp_path: Path, example: str) -> None:
     (tmp_path / "apps.d").mkdir()
-    for name in SECRETS:
-        (tmp_path / name).touch(mode=0o600)
-        (tmp_path / name).write_text("0123456789abcdef0123456789abcdef")
+    for names, content in ((SECRETS, "0123456789abcdef" * 2), (WEBHOOKS, "https://h/hook")):
+        for name in names:
+            (tmp_path / name).touch(mode=0o600)
+            (tmp_path / name).write_text(content)
     authority = Authority(tmp_path, "clients")
     authority.issue("privkey", "tokend.internal")
     (tmp_path / "fullchain.pem").write_bytes((tmp_path / "privkey.pem").read_bytes())

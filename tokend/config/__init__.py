@@ -7,6 +7,7 @@
 * ``secrets``   secrets are read from files of their own, never from the TOML
 * ``accounts``  what each account is, and which of its credentials are kept
 * ``clients``   what each client may do
+* ``notify``    who is told by webhook, and of what
 * ``login``     how to log in to the store: passwords, certificates, keys
 * ``listeners`` the certificate that tokend shows, and those that it takes from clients
 * ``certificates``  files of certificates and keys, tried

@@ -97,5 +97,6 @@ class Documents:
 
 def _misplaced(name: str, main: Document) -> str:
     if name in SECTIONS or name == _INCLUDE:
-        return f"stands in {main.path} alone; here there are [apps.NAME] and [clients.NAME]"
+        here = ", ".join(f"[{table}.NAME]" for table in NAMED)
+        return f"stands in {main.path} alone; here there are {here}"
     return unknown(name, [*NAMED])

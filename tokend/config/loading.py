@@ -17,6 +17,7 @@ from tokend.config.known import Known, KnownFiles
 from tokend.config.login import LoginFiles
 from tokend.config.mirror import wrong_names
 from tokend.config.mistakes import validated
+from tokend.config.notify import Receivers
 from tokend.config.seals import read_seals
 from tokend.config.settings import (
     ForwardSettings,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tokend.config.entries import Entry
     from tokend.config.listeners import Tls
     from tokend.model import Client, Secret, TokenKey
+    from tokend.notify.receiver import Receiver
 
 _CLOCK = SystemClock()
 _Settings = TypeVar("_Settings", bound=BaseModel)
@@ -68,6 +70,7 @@ class Config:
     terms: Terms
     apps: Mapping[str, AppConfig]
     clients: Mapping[str, Client]
+    notify: Mapping[str, Receiver]
     secret_files: Mapping[str, str]
     warnings: tuple[str, ...]
 
@@ -170,6 +173,7 @@ class _Reading:
         accounts = Accounts(self._files, terms, self._before.apps)
         tables = self._tables(accounts)
         clients = self._read_clients(tables, server, forward)
+        receivers = self._read_notify(tables)
         login, seals = self._login(store), self._seals(store)
         tls = self._tls(server)
         self.mistakes += wrong_names(store, accounts.keys) if store else ()
@@ -192,6 +196,7 @@ class _Reading:
             terms=terms,
             apps=tables.apps,
             clients=clients,
+            notify=receivers,
             secret_files=self._files.named,
             warnings=tuple(self._files.warnings),
         )
@@ -242,6 +247,12 @@ class _Reading:
         good = clients.read(tables.clients)
         self._clients = clients.known
         self.mistakes += clients.mistakes
+        return good
+
+    def _read_notify(self, tables: Tables) -> dict[str, Receiver]:
+        receivers = Receivers(self._files, apps=tables.app_names)
+        good = receivers.read(tables.notify)
+        self.mistakes += receivers.mistakes
         return good
 
     def _login(self, store: StoreSettings | None) -> Login:

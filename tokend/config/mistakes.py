@@ -66,6 +66,11 @@ def first(lines: Sequence[str]) -> Iterator[str]:
 
 def unknown(name: str, known: Collection[str]) -> str:
     """What is wrong with a setting that nobody knows."""
+    if name == "url" and "url_file" in known:
+        return (
+            "whoever has it can use it, so it does not belong in this file; put it in a file of "
+            "mode 0600 and name that with url_file"
+        )
     if _SECRET.fullmatch(name):
         return (
             "a secret does not belong in this file; put it in a file of mode 0600 and name that "

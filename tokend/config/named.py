@@ -1,4 +1,4 @@
-"""What can be set of each account, and of each client: tables that have names."""
+"""What can be set of each account, client and webhook: tables that have names."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from tokend.config.values import (
     Can,
     CertificateName,
     Corpid,
+    FileName,
     KeySha256,
+    Told,
 )
+from tokend.notify.formats import FORMATS
+from tokend.notify.receiver import Topic
 
 # WeChat gives a new stable_token only in the last 300 s of the old one.
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
@@ -97,8 +101,35 @@ class ClientSettings(Section):
         return self
 
 
+class NotifySettings(Section):
+    """A webhook by which operators are told."""
+
+    url_file: FileName = ""
+    url_credential: FileName = ""
+    format: Literal["json", "wecom", "dingtalk", "feishu", "slack"]
+    secret_file: FileName = ""
+    secret_credential: FileName = ""
+    apps: Annotated[tuple[str, ...], Field(strict=False), NOT_EMPTY] = ("*",)
+    on: Annotated[tuple[Told, ...], Field(strict=False), NOT_EMPTY] = tuple(Topic)
+    language: Literal["en", "zh"] = "en"
+
+    @model_validator(mode="after")
+    def _check_files(self) -> NotifySettings:
+        if bool(self.url_file) == bool(self.url_credential):
+            raise ValueError("needs either url_file or url_credential")
+        if self.secret_file and self.secret_credential:
+            raise ValueError("needs secret_file or secret_credential, not both")
+        if (self.secret_file or self.secret_credential) and not FORMATS[self.format].sign:
+            raise ValueError(
+                "secret_file and secret_credential are for robots that want signatures: dingtalk "
+                "and feishu"
+            )
+        return self
+
+
 # Every such table.
 NAMED: dict[str, tuple[type[Section], ...]] = {
     "apps": (AppSettings, WecomAppSettings),
     "clients": (ClientSettings,),
+    "notify": (NotifySettings,),
 }

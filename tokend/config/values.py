@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tokend.model import Permission
+from tokend.notify.receiver import Topic
 from tokend.store.mirror import PLACEHOLDERS
 from tokend.store.redis_url import RedisUrl, is_redis
 
@@ -162,6 +163,24 @@ def _path(path: str) -> str:
     return path
 
 
+def _file_name(name: str) -> str:
+    """Without showing it: a URL may be a secret."""
+    if "://" in name:
+        raise ValueError(
+            "must name a file; a URL does not belong in this one, put it into a file of mode 0600"
+        )
+    return name
+
+
+def webhook_url(url: str) -> None:
+    """Raises ``ValueError`` if messages cannot be sent there, or could be read on the way."""
+    parts = _split(url)
+    if not parts.hostname or parts.scheme not in {"https", "http"}:
+        raise ValueError("must hold a URL that begins with https://")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError("must hold a URL that begins with https://; who can read it can use it")
+
+
 def _group(name: str) -> str:
     if name:
         try:
@@ -211,6 +230,7 @@ CertificateName: TypeAlias = Annotated[
 Corpid: TypeAlias = Annotated[
     str, _like(r"w[wx][0-9a-z]{16}", "'ww' and 16 small letters or digits")
 ]
+FileName: TypeAlias = Annotated[str, AfterValidator(_file_name)]
 Group: TypeAlias = Annotated[str, AfterValidator(_group)]
 KeySha256: TypeAlias = Annotated[str, AfterValidator(_key_sha256)]
 Octal: TypeAlias = Annotated[str, _like(r"0?[0-7]{3}", "octal digits, as in '0660'")]
@@ -221,6 +241,7 @@ SocketPath: TypeAlias = Annotated[str, AfterValidator(_socket_path)]
 StoreUrl: TypeAlias = Annotated[str, AfterValidator(_store_url)]
 WechatUrl: TypeAlias = Annotated[str, AfterValidator(_wechat_url)]
 Can: TypeAlias = Annotated[Permission, Field(strict=False)]
+Told: TypeAlias = Annotated[Topic, Field(strict=False)]
 Listen: TypeAlias = Annotated[Address, BeforeValidator(Address.parse)]
 
 Network: TypeAlias = Annotated[
