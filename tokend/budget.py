@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tokend.allowance import Allowance
+from tokend.allowance import DAY, Allowance
 from tokend.errors import RefreshLimited, StoreError
 from tokend.share import Shares
 
@@ -49,6 +49,11 @@ class Budgets:
         if key not in self._of_keys:
             self._of_keys[key] = Budget(key, self._store, self._terms, self._clock)
         return self._of_keys[key]
+
+    def spent(self, key: TokenKey) -> int:
+        """How many costly calls this node has made for *key* in the last 24 hours."""
+        budget = self._of_keys.get(key)
+        return budget.spent if budget else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,12 @@ class Budget:
         wait = self._refused_until[by_operator] - self._clock.now()
         self._refuse(wait, by_operator=by_operator)
 
+    @property
+    def spent(self) -> int:
+        """By this node, in the last 24 hours."""
+        begin = self._now() - DAY
+        return sum(at > begin for at in self._spent)
+
     async def spend(self, caller: str, *, by_operator: bool) -> None:
         """Called when nothing but a costly call is left. Raises ``RefreshLimited``, ``StoreError``.
 
@@ -103,8 +114,7 @@ class Budget:
         """
         reserve = self._terms.reserve if by_operator else 0
         allowance = Allowance(pause=self._terms.pause, daily=self._terms.daily + reserve)
-        now = (self._clock.now() - _EPOCH) // _MICROSECOND
-        spent, wait = allowance.spend(self._spent, now)
+        spent, wait = allowance.spend(self._spent, self._now())
         self._refuse(wait * _MICROSECOND, by_operator=by_operator)
         try:
             wait_of_all = await self._store.spend(self._key, allowance)
@@ -130,6 +140,9 @@ class Budget:
         if caller != NOBODY:
             self._shares(caller, by_operator=by_operator).give_back(caller)
         await self._store.refund(self._key)
+
+    def _now(self) -> int:
+        return (self._clock.now() - _EPOCH) // _MICROSECOND
 
     def _shares(self, caller: str, *, by_operator: bool) -> Shares:
         if by_operator:

@@ -158,7 +158,7 @@ EVERYBODY = {f"{name}-{app}": app for app in APPS for name in GRANTS}
 OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 
 # These have tests of their own below.
-APART = {("GET", "/v1/apps"), ("GET", "/cgi-bin/stable_token")}
+APART = {("GET", "/v1/apps"), ("GET", "/metrics"), ("GET", "/cgi-bin/stable_token")}
 
 NOBODY = {None, "", "wrong", "0" * 64, "é" * 8}
 
