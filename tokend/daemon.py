@@ -227,7 +227,7 @@ def _retired(owners: Owners, chronicle: Chronicle, keeper: Keeper) -> None:
 
 @asynccontextmanager
 async def _counting(chronicle: Chronicle, clock: Clock) -> AsyncIterator[Counts]:
-    counts = Counts()
+    counts = Counts(clock)
     chronicle.listeners.append(counts.happened)
     async with _running(lag.measure(clock, counts.late)):
         yield counts

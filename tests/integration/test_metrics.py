@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,17 +15,18 @@ from kit.clock import settle
 from kit.house import APPS, CLIENTS, SHOP, House, key
 from kit.metrics import Scraped
 from kit.served import connected, served
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
+from tokend.clock import SystemClock
 from tokend.errors import StoreError, UpstreamUnreachable
 from tokend.happening import Happening, What
 from tokend.metrics import lag
 from tokend.metrics.causes import CAUSES
 from tokend.metrics.keys import Keys
+from tokend.metrics.process import Process
 from tokend.model import Issued, Secret, State, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from kit.clock import ManualClock
@@ -83,7 +85,7 @@ async def test_each_key_has_its_numbers(house: House) -> None:
         of_key = {
             metric: scraped.one(metric, app=app, kind=kind)
             for metric in scraped.names
-            if metric.startswith(("tokend_key_", "tokend_token_", "tokend_budget_spent"))
+            if scraped.all(metric, app=app, kind=kind)
         }
         wall = house.clock.wall()
         assert of_key == {
@@ -378,6 +380,19 @@ async def test_those_who_wait_and_who_are_connected_are_counted(tmp_path: Path) 
     assert numbers.one("tokend_connections", by="unix") == 1
 
 
+def test_the_process_is_told_of_where_proc_has_nothing_but_processes(tmp_path: Path) -> None:
+    """As it is for the service, which has no /proc/stat."""
+    (tmp_path / "self").symlink_to("/proc/self")
+    registry = CollectorRegistry()
+    Process(registry, SystemClock(), proc=str(tmp_path))
+
+    numbers = Scraped(generate_latest(registry).decode())
+
+    assert time.time() - 86_400 < numbers.one("process_start_time_seconds") < time.time() + 1
+    assert numbers.one("process_resident_memory_bytes") > 1_000_000
+    assert numbers.one("process_open_fds") > 2
+
+
 async def test_a_late_event_loop_is_noticed(clock: ManualClock) -> None:
     late: list[float] = []
     task = asyncio.create_task(lag.measure(clock, late.append))
@@ -452,51 +467,65 @@ def tables(number: int) -> str:
     )
 
 
-@pytest.fixture
-async def thousand(aiohttp_client, folder: Path) -> House:
-    house = House(folder, apps=tables(1000), clients="")
+async def crowded(aiohttp_client, folder: Path, number: int) -> House:
+    """With a token for each of so many keys."""
+    house = House(folder, apps=tables(number), clients="")
     house.http = await aiohttp_client(house.app)
     house.fleet.apply(house.config.apps)
+    ends = house.clock.now() + timedelta(hours=2)
+    for n, keeper in enumerate(house.fleet.keepers.values(), start=1):
+        value = Secret(f"canary-token-{n}")
+        keeper.notice(Token(value=value, generation=n, fence=n, expires_at=ends))
     return house
 
 
-async def took(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    await work()
-    return time.perf_counter() - began
+async def test_a_scrape_of_a_thousand_keys_takes_no_more_than_a_moment(
+    aiohttp_client, folder: Path
+) -> None:
+    house = await crowded(aiohttp_client, folder, 1000)
+    took, length = [], 0
+    for _ in range(10):
+        began = time.perf_counter()
+        async with house.http.get("/metrics") as response:
+            length = len(await response.read())
+        took.append(time.perf_counter() - began)
+
+    print(f"\n{length / 1000:.0f} kB in {min(took):.3f} s")  # noqa: T201
+    assert min(took) < 0.15
 
 
-async def test_a_scrape_of_a_thousand_keys_takes_no_more_than_a_moment(thousand: House) -> None:
-    async def scraped() -> None:
-        async with thousand.http.get("/metrics") as response:
-            await response.read()
-
-    assert min([await took(scraped) for _ in range(10)]) < 0.15
-
-
-async def test_others_are_served_while_very_many_keys_are_looked_at(thousand: House) -> None:
-    """No piece is larger than some: of a thousand keys there are many."""
-    keys = Keys(thousand.fleet.keepers, thousand.fleet.budgets, thousand.clock)
-    turns = 0
+@pytest.mark.parametrize("number", [1000, pytest.param(100_000, marks=pytest.mark.long)])
+async def test_others_are_served_while_very_many_keys_are_looked_at(
+    aiohttp_client, folder: Path, number: int
+) -> None:
+    house = await crowded(aiohttp_client, folder, number)
+    keys = Keys(house.fleet.keepers, house.fleet.budgets, house.clock)
+    turns: list[float] = []
 
     async def others() -> None:
-        nonlocal turns
         while True:
-            turns += 1
+            turns.append(time.perf_counter())
             await asyncio.sleep(0)
 
     task = asyncio.create_task(others())
-    pages = [page async for page in keys.pages(None)]
+    await asyncio.sleep(0)
+    written = [page.count(b"\n") async for page in keys.pages(None)]
     task.cancel()
 
-    written = [page.count(b"\n") for page in pages]
-    assert max(written) <= 500
-    assert turns >= 1000 // 100 + sum(written) // 500
+    waits = sorted(after - before for before, after in pairwise(turns))
+    p99 = waits[int(len(waits) * 0.99)]
+    print(f"\n{turns[-1] - turns[0]:.2f} s, of which others wait {p99:.4f} s (p99)")  # noqa: T201
+    assert len(turns) > number // 100 + sum(written) // 500
+    assert p99 < 0.1
 
 
-async def test_no_more_than_some_scrapes_are_under_way_at_once(thousand: House) -> None:
+async def test_no_more_than_some_scrapes_are_under_way_at_once(
+    aiohttp_client, folder: Path
+) -> None:
+    house = await crowded(aiohttp_client, folder, 1000)
+
     async def status() -> int:
-        async with thousand.http.get("/metrics") as response:
+        async with house.http.get("/metrics") as response:
             await response.read()
             return response.status
 

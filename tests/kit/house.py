@@ -123,7 +123,7 @@ class House:
         self.schedule = Schedule(self.clock)
         self.owners = Owners(self.clock)
         self.chronicle = Chronicle(self.clock)
-        self.counts = Counts()
+        self.counts = Counts(self.clock)
         self.chronicle.listeners.append(self.counts.happened)
         self.trail = Trail(self.clock, AuditFile(""))
         self.table = Forgetful()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,8 +22,18 @@ class Scraped:
         self._samples = [sample for family in self.families for sample in family.samples]
 
     @property
+    def declared(self) -> dict[str, str]:
+        """Metrics, those without a sample too, and of which type they are."""
+        return dict(re.findall(r"^# TYPE (\S+) (\S+)$", self.text, re.MULTILINE))
+
+    @property
     def names(self) -> set[str]:
-        return {sample.name for sample in self._samples}
+        """What there may be samples of."""
+        return {
+            name + suffix
+            for name, kind in self.declared.items()
+            for suffix in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))
+        }
 
     def labels(self, name: str) -> Iterable[str]:
         """All values that labels of samples of this name, or of all that begin with it, have."""

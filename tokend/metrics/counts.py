@@ -12,7 +12,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    ProcessCollector,
     disable_created_metrics,
 )
 
@@ -20,6 +19,7 @@ from tokend.api.repeats import REPEAT
 from tokend.contracts import Meter
 from tokend.happening import What
 from tokend.metrics.causes import cause
+from tokend.metrics.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tokend.api.routes import Configuration
     from tokend.api.warden import Warden
     from tokend.chronicle import Event
+    from tokend.clock import Clock
     from tokend.errors import UpstreamError
     from tokend.follower import Follower
     from tokend.terms import Terms
@@ -51,10 +52,10 @@ class Counts(Meter):
     be alerted on are there from the beginning: of one that begins at 1 nobody sees the first step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        Process(self.registry, clock)
         counter = partial(Counter, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry)
         self._gauge = partial(Gauge, registry=self.registry)
