@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tokend.errors import BreakerOpen, LeaseBusy, UpstreamUnreachable
+from tokend.errors import BreakerOpen, LeaseBusy, UpstreamError, UpstreamUnreachable
 from tokend.model import Token
 from tokend.policy import NO_TIME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from tokend.breaker import Breakers
     from tokend.budget import Purse
     from tokend.clock import Clock
     from tokend.contracts import Issue, Source
-    from tokend.model import Lease, TokenKey
+    from tokend.model import Issued, Lease, TokenKey
 
 log = structlog.get_logger()
 
@@ -36,13 +37,25 @@ class Right:
 
 
 class Asking:
-    """All raise ``UpstreamError``; under a right also ``LeaseBusy`` where that is too old."""
+    """All raise ``UpstreamError``; under a right also ``LeaseBusy`` where that is too old.
 
-    def __init__(self, key: TokenKey, source: Source, breakers: Breakers, clock: Clock) -> None:
+    *asked* hears of each call: how long it took, and the error it ended with.
+    """
+
+    def __init__(
+        self,
+        key: TokenKey,
+        source: Source,
+        breakers: Breakers,
+        clock: Clock,
+        *,
+        asked: Callable[[timedelta, UpstreamError | None], None],
+    ) -> None:
         self._key = key
         self._source = source
         self._breakers = breakers
         self._clock = clock
+        self._asked = asked
 
     @property
     def is_free(self) -> bool:
@@ -91,8 +104,18 @@ class Asking:
             breaker.admit()
         asked_at = self._clock.now()
         try:
-            return Token.of(await issue(), asked_at=asked_at, fence=fence)
+            return Token.of(await self._timed(issue), asked_at=asked_at, fence=fence)
         except UpstreamUnreachable:
             for breaker in breakers:
                 breaker.take_back()
             raise
+
+    async def _timed(self, issue: Issue) -> Issued:
+        began = self._clock.elapsed()
+        try:
+            issued = await issue()
+        except UpstreamError as error:
+            self._asked(self._clock.elapsed() - began, error)
+            raise
+        self._asked(self._clock.elapsed() - began, None)
+        return issued

@@ -55,6 +55,11 @@ class Budgets:
         budget = self._of_keys.get(key)
         return budget.percent if budget else 0
 
+    def spent(self, key: TokenKey) -> int:
+        """How many costly calls this node has made for *key* in the last 24 hours."""
+        budget = self._of_keys.get(key)
+        return budget.spent if budget else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Purse:
@@ -102,15 +107,19 @@ class Budget:
         """
         if self._refused_until[False] - self._clock.now() > self._terms.pause:
             return 100
-        now = (self._clock.now() - _EPOCH) // _MICROSECOND
-        spent = sum(now - at < DAY for at in self._spent)
-        return min(100 * spent // self._terms.daily, 100)
+        return min(100 * self.spent // self._terms.daily, 100)
 
     def check(self, caller: str, *, by_operator: bool) -> None:
         """Refuse at once what ``spend`` would refuse, so that a loop of reports asks nobody."""
         self._refuse_more_than_a_share(caller, self._shares(caller, by_operator=by_operator))
         wait = self._refused_until[by_operator] - self._clock.now()
         self._refuse(wait, by_operator=by_operator)
+
+    @property
+    def spent(self) -> int:
+        """By this node, in the last 24 hours."""
+        begin = self._now() - DAY
+        return sum(at > begin for at in self._spent)
 
     async def spend(self, caller: str, *, by_operator: bool) -> None:
         """Called when nothing but a costly call is left. Raises ``RefreshLimited``, ``StoreError``.
@@ -119,8 +128,7 @@ class Budget:
         """
         reserve = self._terms.reserve if by_operator else 0
         allowance = Allowance(pause=self._terms.pause, daily=self._terms.daily + reserve)
-        now = (self._clock.now() - _EPOCH) // _MICROSECOND
-        spent, wait = allowance.spend(self._spent, now)
+        spent, wait = allowance.spend(self._spent, self._now())
         self._refuse(wait * _MICROSECOND, by_operator=by_operator)
         try:
             wait_of_all = await self._store.spend(self._key, allowance)
@@ -146,6 +154,9 @@ class Budget:
         if caller != NOBODY:
             self._shares(caller, by_operator=by_operator).give_back(caller)
         await self._store.refund(self._key)
+
+    def _now(self) -> int:
+        return (self._clock.now() - _EPOCH) // _MICROSECOND
 
     def _shares(self, caller: str, *, by_operator: bool) -> Shares:
         if by_operator:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tokend.allowance import Allowance
+    from tokend.errors import UpstreamError
     from tokend.findings import Finding
 
 Issue: TypeAlias = Callable[[], Awaitable[Issued]]
@@ -18,6 +19,10 @@ Issue: TypeAlias = Callable[[], Awaitable[Issued]]
 
 class Source(Protocol):
     """Two ways to be issued the credential of a key, both raising only ``UpstreamError``."""
+
+    @property
+    def endpoint(self) -> str:
+        """Where both ask: the path, as WeChat's manual has it."""
 
     @property
     def is_idempotent(self) -> bool:
@@ -88,3 +93,19 @@ class Store(Protocol):
 
     async def woken(self) -> None:
         """Return soon after another node has changed something; or never, so do not rely on it."""
+
+
+class Meter:
+    """What is counted of refreshes. This one counts nothing."""
+
+    def asked(self, endpoint: str, took: timedelta, error: UpstreamError | None) -> None:
+        """A call to WeChat has ended."""
+
+    def waited(self) -> None:
+        """Another node had the lease: this one waits, and looks again."""
+
+    def overtaken(self) -> None:
+        """The store has refused a token, because somebody else had the lease since."""
+
+
+UNCOUNTED = Meter()

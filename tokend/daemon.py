@@ -42,6 +42,10 @@ from tokend.flights import flying
 from tokend.follower import Follower
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
+from tokend.metrics import lag
+from tokend.metrics.counts import Counts
+from tokend.metrics.keys import Keys
+from tokend.metrics.scrape import Scrape
 from tokend.notify.notifiers import notifying
 from tokend.reload import Reload
 from tokend.schedule import Schedule
@@ -143,6 +147,7 @@ async def serve(
         schedule = Schedule(clock, most_at_once=config.terms.at_once, on_watch=tell)
         owners = Owners(clock)
         chronicle = Chronicle(clock)
+        counts = await stack.enter_async_context(_counting(chronicle, clock))
 
         fleet = Fleet(
             store=store,
@@ -154,6 +159,7 @@ async def serve(
             on_retire=partial(_retired, owners, chronicle),
             spawn=spawn,
             clock=clock,
+            meter=counts,
         )
         roll = RollCall(fleet.keepers, chronicle.look)
         follower = Follower(store, fleet.records, config.terms, clock)
@@ -181,12 +187,17 @@ async def serve(
             configuration=reload,
             trail=trail,
             chronicle=chronicle,
-            shaped=shaped,
+            shaped=[
+                _scrape(
+                    config, counts, fleet, access, follower=follower, reload=reload, clock=clock
+                ),
+                *shaped,
+            ],
         )
         fleet.apply(config.apps)
         await follower.look_at_all()
         where = await stack.enter_async_context(
-            _listening(config, make, tls=handshakes, passed=systemd.sockets)
+            _listening(config, make, counts, tls=handshakes, passed=systemd.sockets)
         )
         await stack.enter_async_context(schedule.running())
         await stack.enter_async_context(_running(follower.run()))
@@ -238,9 +249,18 @@ async def _notifying(
 
 
 @asynccontextmanager
+async def _counting(chronicle: Chronicle, clock: Clock) -> AsyncIterator[Counts]:
+    counts = Counts(clock)
+    chronicle.listeners.append(counts.happened)
+    async with _running(lag.measure(clock, counts.late)):
+        yield counts
+
+
+@asynccontextmanager
 async def _listening(
     config: Config,
     make: Callable[..., web.Application],
+    counts: Counts,
     *,
     tls: Handshakes | None,
     passed: Sequence[socket],
@@ -250,21 +270,22 @@ async def _listening(
     proxies = Proxies(server.proxies)
     wanted = Room(tcp=server.connections, per_address=server.connections_per_address)
     room = make_room(wanted, files_each=2 if config.forward.enabled else 1)
-    app = make(
-        screen=Screen(hosts=server.allowed_hosts, proxies=proxies),
-        polls=Polls(
-            most=room.polls,
-            most_per_client=min(server.polls_per_client, room.polls_each),
-            most_at_socket=min(server.polls_per_client, room.polls_at_socket),
-        ),
+    polls = Polls(
+        most=room.polls,
+        most_per_client=min(server.polls_per_client, room.polls_each),
+        most_at_socket=min(server.polls_per_client, room.polls_at_socket),
     )
+    app = make(screen=Screen(hosts=server.allowed_hosts, proxies=proxies), polls=polls)
+    warden = Warden(room, proxies)
+    app.on_response_prepare.append(counts.answered)
+    counts.watch(polls, warden)
     async with serving(
         app,
         addresses=server.listen,
         unix=_unix(config),
         tls=tls,
         passed=passed,
-        warden=Warden(room, proxies),
+        warden=warden,
     ) as where:
         yield where
 
@@ -314,6 +335,22 @@ async def _shaped(
     upstreams = {platform: each[0] for platform, each in urls(config).items()}
     async with open_relay(idle=_IDLE, proxy=config.wechat.proxy) as relay:
         yield [facade, Forward(relay, Passages(callers, upstreams), awake=follower.awake)]
+
+
+def _scrape(
+    config: Config,
+    counts: Counts,
+    fleet: Fleet,
+    access: Access,
+    *,
+    follower: Follower,
+    reload: Reload,
+    clock: Clock,
+) -> Scrape:
+    """What Prometheus asks for."""
+    counts.read(follower, reload, config.terms)
+    keys = Keys(fleet.keepers, fleet.budgets, clock)
+    return Scrape(counts, keys, access, is_open=config.server.metrics == "open")
 
 
 async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:

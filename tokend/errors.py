@@ -26,6 +26,8 @@
         ├── UpstreamUnreachable      the network: WeChat was never asked
         ├── UpstreamUnclear          the network: WeChat was asked, its answer is not known
         └── UpstreamRefused          by errcode; the operator, unless a subclass says otherwise
+            ├── SecretRefused            the operator: the AppSecret is wrong, or frozen
+            ├── AddressRefused           the operator: the IP whitelist
             ├── UpstreamBusy             time: seconds
             ├── TokenRejected            time: the access_token that a ticket was asked for with
             ├── MinuteQuotaReached       time: the next minute
@@ -196,6 +198,14 @@ class UpstreamRefused(UpstreamError):
 
     def __str__(self) -> str:
         return f"errcode {self.errcode}: {self.errmsg}"
+
+
+class SecretRefused(UpstreamRefused):
+    """40001, 40125, 40243: the AppSecret is not this account's any more, or frozen."""
+
+
+class AddressRefused(UpstreamRefused):
+    """40164, 45035, 61004: the address that WeChat sees is not in the IP whitelist."""
 
 
 class UpstreamBusy(UpstreamRefused):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tokend.breaker import Breakers
 from tokend.budget import Budgets
+from tokend.contracts import UNCOUNTED
 from tokend.keeper import Duties, Keeper
 from tokend.model import ACCESS_TOKEN
 from tokend.refresher import Means, Refresher
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tokend.clock import Clock
     from tokend.config import AppConfig, KeyConfig
-    from tokend.contracts import Source, Store
+    from tokend.contracts import Meter, Source, Store
     from tokend.flight import Spawn
     from tokend.happening import Happening
     from tokend.model import App, Issued, Platform, Token, TokenKey
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 class Fleet:
     """*keepers* by key (``shop/access_token``), *names* are theirs, in order, and *records* are
-    by the key's name in the store.
+    by the key's name in the store. *budgets* are those of all keys.
 
     *on_plan*, *on_token* and *on_event* are those of ``Duties``; *on_retire* hears of a keeper that
     was taken out.
@@ -47,15 +48,19 @@ class Fleet:
         on_retire: Callable[[Keeper], None],
         spawn: Spawn,
         clock: Clock,
+        meter: Meter = UNCOUNTED,
     ) -> None:
         self.keepers: dict[str, Keeper] = {}
         self.names: Sequence[str] = ()
         self.records: dict[str, Keeper] = {}
         self._apps: Mapping[str, AppConfig] = {}
         self._transports = transports
-        self._means = Means(store=store, terms=terms, breakers=Breakers(clock), clock=clock)
+        self.budgets = Budgets(store, terms, clock)
+        self._means = Means(
+            store=store, terms=terms, breakers=Breakers(clock), clock=clock, meter=meter
+        )
         self._duties = Duties(
-            budgets=Budgets(store, terms, clock),
+            budgets=self.budgets,
             clock=clock,
             spawn=spawn,
             on_plan=on_plan,
@@ -137,6 +142,10 @@ class TokenSource:
     recipe: recipes.Recipe
     app: App
     transport: Transport
+
+    @property
+    def endpoint(self) -> str:
+        return self.recipe.path
 
     @property
     def is_idempotent(self) -> bool:

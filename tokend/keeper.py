@@ -169,6 +169,16 @@ class Keeper:
         return self._kept.token
 
     @property
+    def calls(self) -> int:
+        """How many WeChat may have heard, since the app was configured as it is."""
+        return self._refresher.calls
+
+    @property
+    def endpoint(self) -> str:
+        """Where these go."""
+        return self._refresher.endpoint
+
+    @property
     def generation(self) -> int:
         """Of the token there is, usable or not; 0 if there is none."""
         return self._kept.token.generation if self._kept.token else 0

@@ -30,6 +30,7 @@ import structlog
 from tokend import policy
 from tokend.alarm import Alarm
 from tokend.asking import Asking, Right
+from tokend.contracts import UNCOUNTED
 from tokend.errors import (
     LeaseBusy,
     RecordUnreadable,
@@ -37,6 +38,7 @@ from tokend.errors import (
     StoreError,
     UpstreamError,
     UpstreamUnclear,
+    UpstreamUnreachable,
 )
 from tokend.leases import Leases
 from tokend.model import Token
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from tokend.breaker import Breakers
     from tokend.budget import Purse
     from tokend.clock import Clock
-    from tokend.contracts import Source, Store
+    from tokend.contracts import Meter, Source, Store
     from tokend.model import Found, Lease, TokenKey
     from tokend.terms import Terms
 
@@ -70,6 +72,7 @@ class Means:
     terms: Terms
     breakers: Breakers
     clock: Clock
+    meter: Meter = UNCOUNTED
 
 
 class Listener(Protocol):
@@ -80,16 +83,27 @@ class Listener(Protocol):
 
 
 class Refresher:
-    """Refreshes one key. Keeps nothing but the greatest fence it has seen.
+    """Refreshes one key. Keeps nothing but the greatest fence it has seen, and how many *calls* it
+    has made that WeChat may have heard.
 
     Every refresh ends with a token that the store has, or that is not ``stored`` because the store
     is away; or it raises a ``TokendError``, and nothing has changed.
     """
 
-    __slots__ = ("_alarm", "_greatest_fence", "_key", "_means", "_source", "_unsaved", "listener")
+    __slots__ = (
+        "_alarm",
+        "_greatest_fence",
+        "_key",
+        "_means",
+        "_source",
+        "_unsaved",
+        "calls",
+        "listener",
+    )
 
     def __init__(self, key: TokenKey, source: Source, means: Means) -> None:
         self.listener: Listener | None = None
+        self.calls = 0
         self._key = key
         self._source = source
         self._means = means
@@ -99,7 +113,8 @@ class Refresher:
 
     @property
     def _asking(self) -> Asking:
-        return Asking(self._key, self._source, self._means.breakers, self._means.clock)
+        means = self._means
+        return Asking(self._key, self._source, means.breakers, means.clock, asked=self._asked)
 
     @property
     def _leases(self) -> Leases:
@@ -107,6 +122,11 @@ class Refresher:
         return Leases(self._key, means.store, means.terms, means.clock)
 
     # What can be asked of it
+
+    @property
+    def endpoint(self) -> str:
+        """Where WeChat is asked."""
+        return self._source.endpoint
 
     @property
     def is_free(self) -> bool:
@@ -238,6 +258,7 @@ class Refresher:
             except LeaseBusy as error:
                 if tries == 1:
                     log.info("waiting_for_lease", key=str(self._key), reason=str(error))
+                    self._means.meter.waited()
                 if tries == _POLLS:
                     raise
             await self._means.clock.sleep(policy.LEASE_POLL.wait(tries, random()))
@@ -276,6 +297,8 @@ class Refresher:
         """
         try:
             saved = await self._leases.save(lease, token)
+            if saved is None:
+                self._means.meter.overtaken()
             found = saved or await self.look()
         except StoreError as error:
             log.warning("token_not_stored", key=str(self._key), error=str(error))
@@ -288,6 +311,11 @@ class Refresher:
         return found
 
     # Asking WeChat
+
+    def _asked(self, took: timedelta, error: UpstreamError | None) -> None:
+        if not isinstance(error, UpstreamUnreachable):
+            self.calls += 1
+        self._means.meter.asked(self._source.endpoint, took, error)
 
     async def _ask_another(self, condemned: Token, right: Right, purse: Purse) -> Token:
         """First the call that costs nothing, where there is one: somebody may have been quicker."""

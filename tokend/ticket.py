@@ -46,6 +46,10 @@ class TicketSource:
         self._rejected: Secret | None = None
         self._replaced = 0
 
+    @property
+    def endpoint(self) -> str:
+        return self._recipe.path
+
     async def prepare(self) -> None:
         """See to an access_token that WeChat has not rejected, before any lease is taken: the one
         that is being got now; another one, where the last ticket was refused for its sake. What

@@ -160,7 +160,12 @@ EVERYBODY = {f"{name}-{app}": app for app in APPS for name in GRANTS}
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
 
 # These have tests of their own below.
-APART = {("GET", "/v1/apps"), ("GET", "/v1/events"), ("GET", "/cgi-bin/stable_token")}
+APART = {
+    ("GET", "/v1/apps"),
+    ("GET", "/v1/events"),
+    ("GET", "/metrics"),
+    ("GET", "/cgi-bin/stable_token"),
+}
 
 NOBODY = {None, "", "wrong", "0" * 64, "é" * 8}
 

@@ -28,6 +28,9 @@ from tokend.facade.routes import Facade
 from tokend.fleet import Fleet
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
+from tokend.metrics.counts import Counts
+from tokend.metrics.keys import Keys
+from tokend.metrics.scrape import Scrape
 from tokend.model import Platform
 from tokend.schedule import Schedule
 from tokend.simulator.account import Account
@@ -120,6 +123,8 @@ class House:
         self.schedule = Schedule(self.clock)
         self.owners = Owners(self.clock)
         self.chronicle = Chronicle(self.clock)
+        self.counts = Counts(self.clock)
+        self.chronicle.listeners.append(self.counts.happened)
         self.trail = Trail(self.clock, AuditFile(""))
         self.table = Forgetful()
         self.looked = asyncio.Event()
@@ -137,6 +142,7 @@ class House:
             on_retire=self.owners.forget,
             spawn=self._spawn,
             clock=self.clock,
+            meter=self.counts,
         )
         self.trouble = None
         self.mistakes = ()
@@ -146,10 +152,16 @@ class House:
             self.fleet.keepers, self.fleet.records, access, owners=self.owners, handles=handles
         )
         self.upstreams: dict[Platform, str] = {}
-        shaped = [Facade(self.fleet.keepers, callers, handles, follower=self, clock=self.clock)]
+        self.counts.read(self, self, self.config.terms)
+        metered = Keys(self.fleet.keepers, self.fleet.budgets, self.clock)
+        shaped = [
+            Scrape(self.counts, metered, access, is_open=self.config.server.metrics == "open"),
+            Facade(self.fleet.keepers, callers, handles, follower=self, clock=self.clock),
+        ]
         if relay:
             passages = Passages(callers, self.upstreams)
             shaped.append(Forward(relay, passages, awake=self.awake))
+        self.polls = Polls(most=most_polls, most_per_client=most_polls, most_at_socket=most_polls)
         self.app = make_app(
             self.fleet.keepers,
             access,
@@ -160,9 +172,10 @@ class House:
             trail=self.trail,
             chronicle=self.chronicle,
             screen=Screen(proxies=proxies),
-            polls=Polls(most=most_polls, most_per_client=most_polls, most_at_socket=most_polls),
+            polls=self.polls,
             shaped=shaped,
         )
+        self.app.on_response_prepare.append(self.counts.answered)
         self.http: TestClient
 
     async def begin(self) -> None:

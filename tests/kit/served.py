@@ -34,6 +34,7 @@ Where: TypeAlias = "int | Path"
 class Served:
     tcp: int
     unix: Path
+    warden: Warden
 
 
 @asynccontextmanager
@@ -47,14 +48,15 @@ async def served(
 ) -> AsyncIterator[Served]:
     """Until left; with *authority* over TLS."""
     unix = UnixSocket(path=folder / "tokend.sock")
+    warden = Warden(room, proxies)
     async with serving(
         app,
         addresses=[("127.0.0.1", 0)],
         unix=unix,
-        warden=Warden(room, proxies),
+        warden=warden,
         tls=authority.handshakes() if authority else None,
     ) as urls:
-        yield Served(tcp=int(urls[0].rpartition(":")[2]), unix=unix.path)
+        yield Served(tcp=int(urls[0].rpartition(":")[2]), unix=unix.path, warden=warden)
 
 
 @asynccontextmanager

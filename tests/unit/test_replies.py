@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokend.errors import (
+    AddressRefused,
     AdministratorAsked,
     AdministratorRefused,
     AdministratorRefusedTwice,
     DayQuotaReached,
     MinuteQuotaReached,
+    SecretRefused,
     UpstreamBusy,
     UpstreamError,
     UpstreamRefused,
@@ -133,10 +135,10 @@ def test_garbage_is_unclear(body: bytes) -> None:
     ("errcode", "kind"),
     [
         (-1, UpstreamBusy),
-        (40001, UpstreamRefused),
+        (40001, SecretRefused),
         (40013, UpstreamRefused),
-        (40125, UpstreamRefused),
-        (40164, UpstreamRefused),
+        (40125, SecretRefused),
+        (40164, AddressRefused),
         (45009, DayQuotaReached),
         (45011, MinuteQuotaReached),
         (89503, AdministratorAsked),

@@ -29,6 +29,7 @@ _WHAT = {
     "/v1/apps/{app}/{kind}/refresh": Permission.REFRESH,
     "/v1/apps/{app}/jsapi_signature": Permission.SIGN,
     "/v1/reload": Permission.RELOAD,
+    "/metrics": Permission.STATUS,
     "/cgi-bin/token": Permission.READ,
     "/cgi-bin/stable_token": Permission.READ,
     "/cgi-bin/gettoken": Permission.READ,

@@ -51,6 +51,11 @@ class Polls:
         self._wakes: dict[Callable[[], None], None] = {}
         self._turns = Turns()
 
+    @property
+    def open(self) -> int:
+        """How many wait."""
+        return self._of.total()
+
     async def newer(
         self, keeper: Keeper, after: int, patience: timedelta, client: Client
     ) -> Answer | None:

@@ -63,6 +63,16 @@ class Warden:
         self._refused = 0
         self._quiet = 0
 
+    @property
+    def tcp(self) -> int:
+        """How many connections over TCP are open."""
+        return len(self._tcp.doors)
+
+    @property
+    def unix(self) -> int:
+        """How many are open at the Unix socket."""
+        return len(self._unix.doors)
+
     def admit(self, door: Door) -> bool:
         """Tell if there is room for it, after closing others where that makes some."""
         crowds = self._crowds(door.transport)

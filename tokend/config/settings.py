@@ -53,6 +53,7 @@ class ServerSettings(Section):
     client_crl_file: str = ""
     client_certificates: Literal["required", "optional"] = "required"
     insecure_http: bool = False
+    metrics: Literal["status", "open"] = "status"
 
     @model_validator(mode="after")
     def _check_tls(self) -> ServerSettings:

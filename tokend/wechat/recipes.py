@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 Ask: TypeAlias = "Callable[[App], Request]"
 
+_TOKEN = "/cgi-bin/token"  # noqa: S105, a path
+_STABLE_TOKEN = "/cgi-bin/stable_token"  # noqa: S105
+_GETTOKEN = "/cgi-bin/gettoken"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -40,9 +44,11 @@ class Recipe:
     """Two ways to ask for an access_token.
 
     *current* may give the token there is; *new* always gives another one, and with that ends the
-    life of the one before. Where they are the same call there is no way to ask without harm.
+    life of the one before. Where they are the same call there is no way to ask without harm. Both
+    go to *path*.
     """
 
+    path: str
     current: Ask
     new: Ask
 
@@ -51,7 +57,7 @@ def token(app: App) -> Request:
     """cgi-bin/token: every call gives a new token."""
     return Request(
         method="GET",
-        path="/cgi-bin/token",
+        path=_TOKEN,
         query={
             "grant_type": "client_credential",
             "appid": app.appid,
@@ -80,7 +86,7 @@ def _stable_token(app: App, *, force_refresh: bool) -> Request:
     }
     return Request(
         method="POST",
-        path="/cgi-bin/stable_token",
+        path=_STABLE_TOKEN,
         body=json.dumps(body).encode(),
         idempotent=not force_refresh,
     )
@@ -91,7 +97,7 @@ def gettoken(app: App) -> Request:
     corpid = app.appid.partition("/")[0]
     return Request(
         method="GET",
-        path="/cgi-bin/gettoken",
+        path=_GETTOKEN,
         query={"corpid": corpid, "corpsecret": app.secret.reveal()},
         idempotent=True,
     )
@@ -104,9 +110,9 @@ def gettoken_again(app: App) -> Request:
 
 # By the method. A new kind of credential is a new row.
 ACCESS_TOKENS = {
-    "stable_token": Recipe(current=stable_token, new=forced_stable_token),
-    "token": Recipe(current=token, new=token),
-    "gettoken": Recipe(current=gettoken, new=gettoken_again),
+    "stable_token": Recipe(path=_STABLE_TOKEN, current=stable_token, new=forced_stable_token),
+    "token": Recipe(path=_TOKEN, current=token, new=token),
+    "gettoken": Recipe(path=_GETTOKEN, current=gettoken, new=gettoken_again),
 }
 
 

@@ -12,11 +12,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tokend.errors import (
+    AddressRefused,
     AdministratorAsked,
     AdministratorRefused,
     AdministratorRefusedTwice,
     DayQuotaReached,
     MinuteQuotaReached,
+    SecretRefused,
     TokenRejected,
     UpstreamBusy,
     UpstreamRefused,
@@ -58,13 +60,13 @@ _Meanings: TypeAlias = dict[int, tuple[type[UpstreamRefused], str]]
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
 _OFFICIAL: _Meanings = {
     -1: (UpstreamBusy, _WAIT),
-    40001: (UpstreamRefused, _WRONG),
+    40001: (SecretRefused, _WRONG),
     40002: (UpstreamRefused, _REQUEST),
     40013: (UpstreamRefused, _APPID),
     40066: (UpstreamRefused, _REQUEST),
-    40125: (UpstreamRefused, _WRONG),
-    40164: (UpstreamRefused, _WHITELIST),
-    40243: (UpstreamRefused, "the AppSecret of {app} is frozen; unfreeze it in WeChat's console"),
+    40125: (SecretRefused, _WRONG),
+    40164: (AddressRefused, _WHITELIST),
+    40243: (SecretRefused, "the AppSecret of {app} is frozen; unfreeze it in WeChat's console"),
     41002: (UpstreamRefused, _REQUEST),
     41004: (UpstreamRefused, _REQUEST),
     43002: (UpstreamRefused, _REQUEST),
@@ -72,14 +74,14 @@ _OFFICIAL: _Meanings = {
     44002: (UpstreamRefused, _REQUEST),
     45009: (DayQuotaReached, _QUOTA),
     45011: (MinuteQuotaReached, _WAIT),
-    45035: (UpstreamRefused, _WHITELIST),
+    45035: (AddressRefused, _WHITELIST),
     47001: (UpstreamRefused, _REQUEST),
     48001: (UpstreamRefused, _ACCOUNT),
     48004: (UpstreamRefused, _ACCOUNT),
     50002: (UpstreamRefused, _ACCOUNT),
     50004: (UpstreamRefused, _ACCOUNT),
     50007: (UpstreamRefused, _ACCOUNT),
-    61004: (UpstreamRefused, _WHITELIST),
+    61004: (AddressRefused, _WHITELIST),
     61024: (UpstreamRefused, "{app} is a third-party platform, which gets its token another way"),
     89501: (AdministratorAsked, _CONFIRM),
     89502: (AdministratorAsked, _CONFIRM),
@@ -94,14 +96,14 @@ _OFFICIAL: _Meanings = {
 # Where WeCom means something else by them. Bad secrets are not to be tried again and again: two
 # thousand in an hour bar the address. https://developer.work.weixin.qq.com/document/path/90313
 _WECOM: _Meanings = _OFFICIAL | {
-    40001: (UpstreamRefused, _CORP_WRONG),
+    40001: (SecretRefused, _CORP_WRONG),
     40013: (UpstreamRefused, "check the corpid of {app}"),
-    40091: (UpstreamRefused, _CORP_WRONG),
+    40091: (SecretRefused, _CORP_WRONG),
     45009: (MinuteQuotaReached, _WAIT),
     45033: (UpstreamBusy, _WAIT),
     48002: (UpstreamRefused, _AGENT),
     50003: (UpstreamRefused, _AGENT),
-    60020: (UpstreamRefused, "add this host's address to the trusted addresses of the agent {app}"),
+    60020: (AddressRefused, "add this host's address to the trusted addresses of the agent {app}"),
     301002: (UpstreamRefused, _AGENT),
 }
 

@@ -169,6 +169,16 @@ PATHS: dict[str, dict[str, Any]] = {
             {"200": answered("it has", "Ready"), "503": answered("not every key", "Ready")},
         ),
     },
+    "/metrics": {
+        "get": {
+            "summary": "What Prometheus is told",
+            "responses": answers(
+                {"200": {"description": "its text format", "content": text("text/plain")}},
+                "503",
+                *ACCESS,
+            ),
+        }
+    },
     "/openapi.json": {
         "get": _open(
             "This",
