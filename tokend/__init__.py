@@ -19,7 +19,8 @@ Read it in this order:
 6. ``wechat``     what WeChat is asked, and what its answers mean
 7. ``store``      where tokens are kept: memory, SQLite, Redis
 8. ``api``        what business servers may ask; ``facade``: the same in WeChat's words, for SDKs;
-   ``forward``: other calls to WeChat, passed on; ``audit``: who did what
+   ``forward``: other calls to WeChat, passed on; ``audit``: who did what; ``page``: the status
+   page, for people
 9. ``daemon``     how these become one process, read from top to bottom; ``fleet``: the keepers of
    all apps, ``flights``: their refreshes under way, ``reload``: a new configuration, ``signals``:
    what the operating system asks, ``systemd``: the service manager, ``summary``: the

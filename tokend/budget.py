@@ -50,6 +50,10 @@ class Budgets:
             self._of_keys[key] = Budget(key, self._store, self._terms, self._clock)
         return self._of_keys[key]
 
+    def spent(self, key: TokenKey) -> int:
+        """How many of this day's calls this node has made."""
+        return self._of_keys[key].spent if key in self._of_keys else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Purse:
@@ -123,6 +127,12 @@ class Budget:
                 daily=self._terms.daily,
                 advice="see the audit trail for who reports this token, or forces it, so often",
             )
+
+    @property
+    def spent(self) -> int:
+        """How many calls this node has made in the last 24 hours."""
+        a_day_ago = (self._clock.now() - _EPOCH - _DAY) // _MICROSECOND
+        return sum(when > a_day_ago for when in self._spent)
 
     async def refund(self, caller: str, *, by_operator: bool) -> None:
         """The last costly call never got to WeChat. Raises ``StoreError``."""

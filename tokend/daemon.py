@@ -42,6 +42,7 @@ from tokend.flights import flying
 from tokend.follower import Follower
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
+from tokend.page.routes import StatusPage
 from tokend.reload import Reload
 from tokend.schedule import Schedule
 from tokend.signals import signalled
@@ -184,7 +185,10 @@ async def serve(
             follower=follower,
             configuration=reload,
             trail=trail,
-            shaped=shaped,
+            shaped=[
+                _page(config, fleet, access, chronicle, follower, reload=reload, clock=clock),
+                *shaped,
+            ],
         )
         fleet.apply(config.apps)
         await follower.look_at_all()
@@ -291,6 +295,28 @@ async def _shaped(
     upstreams = {platform: each[0] for platform, each in urls(config).items()}
     async with open_relay(idle=_IDLE, proxy=config.wechat.proxy) as relay:
         yield [facade, Forward(relay, Passages(callers, upstreams), awake=follower.awake)]
+
+
+def _page(
+    config: Config,
+    fleet: Fleet,
+    access: Access,
+    chronicle: Chronicle,
+    follower: Follower,
+    *,
+    reload: Reload,
+    clock: Clock,
+) -> StatusPage:
+    return StatusPage(
+        fleet.keepers,
+        access,
+        clock,
+        names=lambda: fleet.names,
+        chronicle=chronicle,
+        follower=follower,
+        configuration=reload,
+        terms=config.terms,
+    )
 
 
 async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:

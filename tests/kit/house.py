@@ -29,6 +29,7 @@ from tokend.fleet import Fleet
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
 from tokend.model import Platform
+from tokend.page.routes import StatusPage
 from tokend.schedule import Schedule
 from tokend.simulator.account import Account
 from tokend.simulator.world import World
@@ -150,6 +151,16 @@ class House:
         if relay:
             passages = Passages(callers, self.upstreams)
             shaped.append(Forward(relay, passages, awake=self.awake))
+        page = StatusPage(
+            self.fleet.keepers,
+            access,
+            self.clock,
+            names=lambda: self.fleet.names,
+            chronicle=self.chronicle,
+            follower=self,
+            configuration=self,
+            terms=self.config.terms,
+        )
         self.app = make_app(
             self.fleet.keepers,
             access,
@@ -160,7 +171,7 @@ class House:
             trail=self.trail,
             screen=Screen(proxies=proxies),
             polls=Polls(most=most_polls, most_per_client=most_polls, most_at_socket=most_polls),
-            shaped=shaped,
+            shaped=[page, *shaped],
         )
         self.http: TestClient
 

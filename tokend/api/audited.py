@@ -24,6 +24,7 @@ _DEED = web.RequestKey("deed", Deed)
 # What a request is about before anything of it is looked at, so that no denial is without.
 _WHAT = {
     "/v1/apps": Permission.STATUS,
+    "/status": Permission.STATUS,
     "/v1/apps/{app}/{kind}": Permission.READ,
     "/v1/apps/{app}/{kind}/refresh": Permission.REFRESH,
     "/v1/apps/{app}/jsapi_signature": Permission.SIGN,
