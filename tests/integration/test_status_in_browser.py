@@ -55,11 +55,19 @@ class Events:
         try:
             await response.write(b"retry: 500\n\n")
             while True:
-                await response.write(_written(await queue.get()))
+                await response.write(await _next(queue))
         except ConnectionError:
             return response
         finally:
             self._queues.discard(queue)
+
+
+async def _next(queue: asyncio.Queue[Event]) -> bytes:
+    """Whoever has gone is noticed by a line that says nothing."""
+    try:
+        return _written(await asyncio.wait_for(queue.get(), 0.2))
+    except TimeoutError:
+        return b":\n\n"
 
 
 def _written(event: Event) -> bytes:

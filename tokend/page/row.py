@@ -12,6 +12,7 @@ from tokend.page.drawing import drawn
 from tokend.page.html import Html, element, together
 from tokend.page.line import Beginning, life_line
 from tokend.page.words import advice
+from tokend.plan import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +139,8 @@ def _trouble(status: Status, *, by: Speaker) -> Iterator[Html]:
 
 
 def _history(events: Sequence[Event], *, by: Speaker) -> Html:
-    if not events:
+    told = [event for event in events if not _is_as_ever(event)][:_MOST_EVENTS]
+    if not told:
         return Html()
     headings = (element("th", by.say(each), scope="col") for each in ("when", "what", "took"))
     return element(
@@ -147,9 +149,15 @@ def _history(events: Sequence[Event], *, by: Speaker) -> Html:
         element(
             "table",
             element("thead", element("tr", *headings)),
-            element("tbody", *(_event(event, by=by) for event in events[:_MOST_EVENTS])),
+            element("tbody", *(_event(event, by=by) for event in told)),
         ),
     )
+
+
+def _is_as_ever(event: Event) -> bool:
+    """Every few minutes a token is compared with WeChat's."""
+    happening = event.happening
+    return happening.what is What.UNCHANGED and happening.purpose is Purpose.CONFIRM
 
 
 def _event(event: Event, *, by: Speaker) -> Html:
