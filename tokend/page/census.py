@@ -50,10 +50,6 @@ class Count:
     names: Mapping[Group, Sequence[str]]
     stands: float
 
-    @property
-    def total(self) -> int:
-        return sum(map(len, self.names.values()))
-
 
 class Census:
     """Of *keepers*; who may see the same shares one count."""
