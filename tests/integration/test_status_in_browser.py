@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -185,8 +186,8 @@ async def test_a_refusal_is_told(here: Served, browser: Browser) -> None:
         for _ in range(2):
             await row(there).get_by_role("button", name="Refresh now").click()
             await there.page.get_by_role("dialog").get_by_text("Refresh now").last.click()
-            await expect(there.page.locator("#news")).not_to_be_empty()
-        await expect(there.page.locator("#news")).to_contain_text(
+            await expect(there.page.locator("#outcome")).not_to_be_empty()
+        await expect(there.page.locator("#outcome")).to_contain_text(
             "a new token was asked for less than 60 s ago; the current token stays served"
         )
         # The browser itself notes each answer that is an error.
@@ -247,6 +248,20 @@ async def test_it_says_that_tokend_is_away_and_comes_back(
         there.complaints.clear()
     wire.cut()
     between.close()
+
+
+async def test_who_may_not_see_it_any_more_is_told_so(
+    house: House, here: Served, browser: Browser
+) -> None:
+    async with looking(browser, here) as there:
+        blind = replace(house.access.named("operator"), can=frozenset())
+        house.access.change([blind])
+        await house.clock.advance(7000)
+        await house.live(3)
+
+        await expect(there.page.locator("#connection")).to_contain_text("may not see the status")
+        assert all("403" in complaint for complaint in there.complaints)
+        there.complaints.clear()
 
 
 async def test_without_a_stream_it_looks_again_and_again(

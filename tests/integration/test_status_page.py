@@ -281,6 +281,16 @@ async def test_what_happened_to_a_key_and_what_was_spent_is_shown(house: House) 
     assert 'class="before"' in text
 
 
+async def test_that_a_token_was_compared_with_wechats_and_is_the_same_is_no_news(
+    house: House,
+) -> None:
+    await house.live(600, step=30)
+
+    text = await page(house, query="?q=shop/access_token")
+
+    assert re.findall(r"<td>([^<]+)</td>", text)[::2] == ["new token"]
+
+
 async def test_what_is_wrong_with_all_of_it_stands_above(house: House) -> None:
     house.trouble, house.mistakes = "nobody <there>", ["apps.shop: wrong"]
 

@@ -5,6 +5,7 @@
 const words = JSON.parse(document.body.dataset.words);
 const connection = document.getElementById('connection');
 const news = document.getElementById('news');
+const outcome = document.getElementById('outcome');
 const dialog = document.getElementById('ask');
 
 // Of a burst of events the page is asked for once, and after this many ms again at the earliest.
@@ -13,6 +14,7 @@ const POLL = 5000;
 // Time alone changes states, too.
 const SELDOM = 30000;
 const STREAM_AGAIN = 60000;
+const PATIENCE = 10000;
 
 let received = performance.now();
 let stream = null;
@@ -38,19 +40,20 @@ async function look() {
   if (isAsking) return soon(PAUSE);
   isAsking = true;
   const began = performance.now();
-  try {
-    const response = await fetch(location.href, {cache: 'no-store'});
-    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
-    const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
+  const patience = AbortSignal.timeout(PATIENCE);
+  const response = await fetch(location.href, {signal: patience}).catch(() => null);
+  const text = response?.ok ? await response.text().catch(() => null) : null;
+  if (text === null) {
+    document.body.classList.add('away');
+    connection.textContent = response && !response.ok ? await refusal(response) : words.away;
+  } else {
+    const fresh = new DOMParser().parseFromString(text, 'text/html');
     for (const id of ['alarms', 'summary', 'keys']) {
       become(document.getElementById(id), fresh.getElementById(id));
     }
     received = began;
     document.body.classList.remove('away');
     connection.textContent = isStreaming() ? words.live : words.polling;
-  } catch {
-    document.body.classList.add('away');
-    connection.textContent = words.away;
   }
   isAsking = false;
   tick();
@@ -147,22 +150,21 @@ dialog.addEventListener('close', () => {
 });
 
 async function force(key) {
-  try {
-    const response = await fetch(`/v1/apps/${key}/refresh`, {
-      method: 'POST',
-      headers: {'Content-Type': 'application/json'},
-      body: '{}',
-    });
-    news.textContent = response.ok ? say('forced', key) : await refusal(response);
-  } catch {
-    news.textContent = words.away;
-  }
+  const response = await fetch(`/v1/apps/${key}/refresh`, {
+    method: 'POST',
+    headers: {'Content-Type': 'application/json'},
+    body: '{}',
+  }).catch(() => null);
+  // Apart from the news, of which there may be more before this is read.
+  if (!response) outcome.textContent = words.away;
+  else outcome.textContent = response.ok ? say('forced', key) : await refusal(response);
   now();
 }
 
+// Why not, in tokend's words; something in between may have others.
 async function refusal(response) {
-  const {detail, advice} = await response.json();
-  return `${detail}; ${advice}`;
+  const {detail, advice} = await response.json().catch(() => ({}));
+  return detail ? `${detail}; ${advice}` : words.away;
 }
 
 document.body.classList.add('scripted');

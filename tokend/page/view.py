@@ -42,7 +42,8 @@ def page(view: View) -> str:
     main = element(
         "main",
         element("p", say("still"), id="connection"),
-        element("p", id="news", role="status", aria_live="polite"),
+        element("p", id="news", role="status"),
+        element("p", id="outcome", role="status"),
         element("div", *_alarms(view), id="alarms"),
         _summary(view),
         _search(view),
