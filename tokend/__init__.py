@@ -20,8 +20,8 @@ Read it in this order:
 7. ``store``      where tokens are kept: memory, SQLite, Redis
 8. ``api``        what business servers may ask; ``facade``: the same in WeChat's words, for SDKs;
    ``forward``: other calls to WeChat, passed on; ``audit``: who did what
-9. ``chronicle``  what happened to keys; ``notify``: operators are told of that by webhook;
-   ``metrics``: what Prometheus is told
+9. ``chronicle``  what happened to keys; ``page``: the status page, for people; ``notify``:
+   operators are told by webhook; ``metrics``: what Prometheus is told
 10. ``daemon``    how these become one process, read from top to bottom; ``fleet``: the keepers of
    all apps, ``flights``: their refreshes under way, ``reload``: a new configuration, ``signals``:
    what the operating system asks, ``systemd``: the service manager, ``summary``: the

@@ -47,6 +47,7 @@ from tokend.metrics.counts import Counts
 from tokend.metrics.keys import Keys
 from tokend.metrics.scrape import Scrape
 from tokend.notify.notifiers import notifying
+from tokend.page.routes import StatusPage
 from tokend.reload import Reload
 from tokend.schedule import Schedule
 from tokend.signals import signalled
@@ -191,6 +192,7 @@ async def serve(
                 _scrape(
                     config, counts, fleet, access, follower=follower, reload=reload, clock=clock
                 ),
+                _page(config, fleet, access, chronicle, follower, reload=reload, clock=clock),
                 *shaped,
             ],
         )
@@ -351,6 +353,28 @@ def _scrape(
     counts.read(follower, reload, config.terms)
     keys = Keys(fleet.keepers, fleet.budgets, clock)
     return Scrape(counts, keys, access, is_open=config.server.metrics == "open")
+
+
+def _page(
+    config: Config,
+    fleet: Fleet,
+    access: Access,
+    chronicle: Chronicle,
+    follower: Follower,
+    *,
+    reload: Reload,
+    clock: Clock,
+) -> StatusPage:
+    return StatusPage(
+        fleet.keepers,
+        access,
+        clock,
+        names=lambda: fleet.names,
+        chronicle=chronicle,
+        follower=follower,
+        configuration=reload,
+        terms=config.terms,
+    )
 
 
 async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:

@@ -185,7 +185,8 @@ class UpstreamUnclear(UpstreamError):
 
 @dataclass(eq=False)
 class UpstreamRefused(UpstreamError):
-    """WeChat answered with an errcode.
+    """WeChat answered with an errcode. What to do about it is the *advice*, and in Chinese
+    *advice_zh*.
 
     *rid* is for the log alone: whoever has it and a token can have WeChat show the request, and
     the AppSecret in it.
@@ -195,6 +196,7 @@ class UpstreamRefused(UpstreamError):
     errmsg: str
     advice: str
     rid: str = ""
+    advice_zh: str = ""
 
     def __str__(self) -> str:
         return f"errcode {self.errcode}: {self.errmsg}"

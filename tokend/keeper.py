@@ -164,6 +164,11 @@ class Keeper:
         )
 
     @property
+    def spent(self) -> int:
+        """How many of this day's new tokens on request this node has asked for."""
+        return self._duties.budgets.spent(self.key)
+
+    @property
     def token(self) -> Token | None:
         """What there is, usable or not."""
         return self._kept.token

@@ -239,6 +239,15 @@ async def test_a_client_that_uses_each_token_at_once_never_sees_it_rejected() ->
     assert code == 0
 
 
+async def test_the_demo_shows_its_status_page() -> None:
+    async with running("demo", "--port", "0") as demo:
+        url = (await demo.said(re.compile(r"status page is (http://\S+)")))[1]
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            text = await response.text()
+
+    assert '<li id="shop/access_token"' in text
+
+
 async def use_tokens(
     url: str, wechat_url: str, started: float
 ) -> tuple[set[int], list[bool], float]:

@@ -147,6 +147,9 @@ CASES = [
     Case("GET /metrics", "shopper", "/metrics",
          {"who": "shopper", "what": "status", "outcome": "forbidden"}),
     Case("GET /metrics", "stranger", "/metrics", unauthorized("status")),
+    Case("GET /status", "shopper", "/status",
+         {"who": "shopper", "what": "status", "outcome": "forbidden"}),
+    Case("GET /status", "stranger", "/status", unauthorized("status")),
     Case("GET /cgi-bin/token", "shopper", f"/cgi-bin/token?{QUERY}", READ | {"who": "shopper"}),
     Case("GET /cgi-bin/token", "blind", f"/cgi-bin/token?{QUERY}",
          READ | {"who": "blind", "what": "handle"}, about="a handle"),
@@ -190,7 +193,13 @@ CASES = [
 ]  # fmt: skip
 
 # They tell how things are, and change nothing.
-SILENT = {"GET /healthz", "GET /readyz", "GET /openapi.json", "GET /cgi-bin/stable_token"}
+SILENT = {
+    "GET /healthz",
+    "GET /readyz",
+    "GET /openapi.json",
+    "GET /status/{file}",
+    "GET /cgi-bin/stable_token",
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -218,7 +227,7 @@ async def test_no_route_is_missing_above(house: Audited) -> None:
 
 @pytest.mark.parametrize("route", sorted(SILENT))
 async def test_what_changes_nothing_tells_nothing(house: Audited, route: str) -> None:
-    await house.send("", *route.split())
+    await house.send("", *route.replace("{file}", "page.js").split())
 
     assert house.audit() == []
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from kit.clock import settle
 from kit.house import BLOG, SHOP, House, key
@@ -23,8 +24,6 @@ from tokend.wechat.relay import open_relay
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    import aiohttp
 
 APPS = ("shop", "blog", "sales")
 ALL = tuple(str(permission) for permission in Permission)
@@ -157,13 +156,19 @@ WITH_BODY = [
 EVERYBODY = {f"{name}-{app}": app for app in APPS for name in GRANTS}
 
 # Whoever comes may ask these, and learns no value by it.
-OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
+OPEN = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/openapi.json"),
+    ("GET", "/status/{file}"),
+}
 
 # These have tests of their own below.
 APART = {
     ("GET", "/v1/apps"),
     ("GET", "/v1/events"),
     ("GET", "/metrics"),
+    ("GET", "/status"),
     ("GET", "/cgi-bin/stable_token"),
 }
 
@@ -387,6 +392,7 @@ async def test_a_status_shows_the_keys_of_ones_own_apps(house: House) -> None:
             if response.status == 200:
                 shown[client] = {each["app"] for each in (await response.json())["keys"]}
 
+    assert await pages_shown(house) == shown
     assert {client: apps for client, apps in shown.items() if apps} == {
         f"{name}-{app}": {app} for app in APPS for name in ("status", "all", "blind")
     }
@@ -417,6 +423,17 @@ async def apps_told_of(house: House, after: int, given: str | None) -> set[str] 
         while not text.endswith("\n\n"):
             text += (await response.content.readany()).decode()
     return set(re.findall(r'^data: .*?"app": "(\w+)"', text, re.MULTILINE))
+
+
+async def pages_shown(house: House) -> dict[str, set[str]]:
+    """Whose keys each client finds on the status page."""
+    shown = {}
+    for client in EVERYBODY:
+        headers = {"Authorization": aiohttp.encode_basic_auth("x", key(client))}
+        async with house.http.get("/status", headers=headers) as response:
+            if response.status == 200:
+                shown[client] = set(re.findall(r'<li id="(\w+)/', await response.text()))
+    return shown
 
 
 def test_every_route_stands_in_the_table(house: House) -> None:

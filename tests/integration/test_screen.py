@@ -100,6 +100,17 @@ async def test_a_request_says_once_and_plainly_whom_it_is_for(
     assert statuses(await said(here.tcp, sent)) == (status,)
 
 
+async def test_a_page_under_a_rebound_name_is_none_of_tokends_at_the_socket_either(
+    here: Served,
+) -> None:
+    """As one that a tunnel leads there would be."""
+    own = request(HOST, "Origin: http://localhost")
+    rebound = request("Host: evil.example", "Origin: http://evil.example")
+
+    assert statuses(await said(here.unix, own)) == (200,)
+    assert statuses(await said(here.unix, rebound)) == (403,)
+
+
 MARKS = (
     "X-Forwarded-For: 203.0.113.9",
     "Forwarded: for=203.0.113.9",

@@ -32,6 +32,7 @@ from tokend.metrics.counts import Counts
 from tokend.metrics.keys import Keys
 from tokend.metrics.scrape import Scrape
 from tokend.model import Platform
+from tokend.page.routes import StatusPage
 from tokend.schedule import Schedule
 from tokend.simulator.account import Account
 from tokend.simulator.world import World
@@ -162,6 +163,16 @@ class House:
             passages = Passages(callers, self.upstreams)
             shaped.append(Forward(relay, passages, awake=self.awake))
         self.polls = Polls(most=most_polls, most_per_client=most_polls, most_at_socket=most_polls)
+        page = StatusPage(
+            self.fleet.keepers,
+            access,
+            self.clock,
+            names=lambda: self.fleet.names,
+            chronicle=self.chronicle,
+            follower=self,
+            configuration=self,
+            terms=self.config.terms,
+        )
         self.app = make_app(
             self.fleet.keepers,
             access,
@@ -173,7 +184,7 @@ class House:
             chronicle=self.chronicle,
             screen=Screen(proxies=proxies),
             polls=self.polls,
-            shaped=shaped,
+            shaped=[page, *shaped],
         )
         self.app.on_response_prepare.append(self.counts.answered)
         self.http: TestClient

@@ -146,10 +146,12 @@ def python_environment() -> Path:
     return python
 
 
-def node_environment() -> None:
-    """The pinned SDKs for Node are there. Their install scripts do not run."""
-    pins = [_DRIVERS / "node" / name for name in ("package.json", "package-lock.json")]
-    folder = _CACHE / "node"
+def node_environment(name: str = "node") -> Path:
+    """Where the pinned packages for Node are, once they are there: the SDKs, or those of another
+    folder of this *name*. Their install scripts do not run.
+    """
+    pins = [_DRIVERS / name / file for file in ("package.json", "package-lock.json")]
+    folder = _CACHE / name
 
     def build() -> None:
         folder.mkdir()
@@ -159,6 +161,7 @@ def node_environment() -> None:
         _run(_installed("npm"), "ci", *quiet, cwd=folder)
 
     _build_once(folder, build, b"".join(pin.read_bytes() for pin in pins))
+    return folder / "node_modules"
 
 
 def _build_once(folder: Path, build: Callable[[], None], pins: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -23,6 +24,8 @@ from tokend.errors import (
     UpstreamUnclear,
 )
 from tokend.model import App, Issued, Secret
+from tokend.wechat import advice
+from tokend.wechat.advice import Advice
 from tokend.wechat.replies import read_token
 
 APP = App(name="shop", appid="wx0123456789abcdef", secret=Secret("canary-app-secret"))
@@ -236,3 +239,30 @@ def test_of_wecom_the_rest_of_a_life_is_taken() -> None:
     body = json.dumps({"errcode": 0, "access_token": "t", "expires_in": 5}).encode()
 
     assert read_token(body, robot).lifetime == timedelta(seconds=5)
+
+
+def test_an_advice_says_the_same_in_chinese() -> None:
+    error = refused({"errcode": 40164, "errmsg": "invalid ip 203.0.113.9 ipv6 ::1, not in list"})
+
+    for words in (error.advice, error.advice_zh):
+        assert "203.0.113.9" in words
+        assert "shop" in words
+    assert "白名单" in error.advice_zh
+
+
+@pytest.mark.parametrize("each", [v for v in vars(advice).values() if isinstance(v, Advice)])
+def test_every_advice_is_there_in_chinese(each: Advice) -> None:
+    here = each.about("canteen", "203.0.113.9")
+
+    assert re.search("[\u4e00-\u9fff]", here.zh)
+    assert not re.search("[\u4e00-\u9fff]", here.en)
+    assert ("canteen" in here.en, "203.0.113.9" in here.en) == (
+        "canteen" in here.zh,
+        "203.0.113.9" in here.zh,
+    )
+
+
+def refused(content: object) -> UpstreamRefused:
+    with pytest.raises(UpstreamRefused) as refusal:
+        read(content)
+    return refusal.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -35,6 +36,10 @@ _ANYONE = Client(
     can=frozenset(Permission) - {Permission.FORCE, Permission.RELOAD},
 )
 
+# What the status page is, and asks for. A browser sends a key by itself with no scheme but Basic;
+# and as it does so for whatever page is open in it, no other route knows that.
+_BY_BROWSERS = {"GET /status", "GET /v1/events", "POST /v1/apps/{app}/{kind}/refresh"}
+
 
 class Access:
     """The configured clients, by the SHA-256 of their keys and the names of their certificates.
@@ -66,8 +71,7 @@ class Access:
 
     def client(self, request: web.Request) -> Client:
         """The caller. Raises ``Unauthorized``."""
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        return self.holder(request, key.strip() if scheme.lower() == "bearer" else "")
+        return self.holder(request, _shown(request))
 
     def watcher(self, request: web.Request) -> Client:
         """The caller, who may see the status of some keys. Raises ``Forbidden``, too."""
@@ -123,6 +127,28 @@ class Access:
         found = [self._by_certificate.get(name) for name in _names(request)]
         clients = [client for client in found if client]
         return clients[0] if len(clients) == 1 and not clients[0].key_sha256 else None
+
+
+def _shown(request: web.Request) -> str:
+    """The key in the head of *request*, empty if there is none."""
+    header = request.headers.get("Authorization", "")
+    scheme, _, key = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return key.strip()
+    if scheme.lower() == "basic" and deed_of(request).route in _BY_BROWSERS:
+        return _password(key)
+    return ""
+
+
+def _password(credentials: str) -> str:
+    """Of whatever user.
+
+    https://www.rfc-editor.org/rfc/rfc7617
+    """
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 @contextmanager

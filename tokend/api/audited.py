@@ -25,6 +25,7 @@ _DEED = web.RequestKey("deed", Deed)
 _WHAT = {
     "/v1/apps": Permission.STATUS,
     "/v1/events": Permission.STATUS,
+    "/status": Permission.STATUS,
     "/v1/apps/{app}/{kind}": Permission.READ,
     "/v1/apps/{app}/{kind}/refresh": Permission.REFRESH,
     "/v1/apps/{app}/jsapi_signature": Permission.SIGN,

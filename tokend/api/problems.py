@@ -194,12 +194,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         response = _noted(request, http_problem(error))
     except errors.TokendError as error:
-        response = _noted(request, problem(error))
+        response = refused(request, error)
     except Exception:
         log.exception("request_crashed", route=deed_of(request).route)
         response = _noted(request, _document(_INTERNAL, "tokend failed to answer", {}))
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def refused(request: web.Request, error: errors.TokendError) -> web.Response:
+    """The document of *error*, by which *request* has ended."""
+    return _noted(request, problem(error))
 
 
 def _noted(request: web.Request, response: web.Response) -> web.Response:

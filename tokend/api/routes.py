@@ -63,7 +63,7 @@ class Configuration(Protocol):
 
 
 class Shaped(Protocol):
-    """Routes in WeChat's shape."""
+    """Routes in WeChat's shape, or of the status page."""
 
     def add_to(self, router: web.UrlDispatcher) -> None: ...
 

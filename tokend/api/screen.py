@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # No user, no more than one port: two programs would read that differently.
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
+# The page itself, or its reader's own doing.
+_OWN_SITES = {"same-origin", "none"}
+
 
 class Screen:
     """*hosts* are the names tokend goes by, beside localhost and its addresses."""
@@ -36,18 +39,30 @@ class Screen:
         return await handler(request)
 
     def _refuse_browsers(self, request: web.Request) -> None:
-        """A web page must not reach tokend through somebody's browser on this host.
+        """A web page must not reach tokend through somebody's browser, but for tokend's own.
 
         Browsers send Origin with what scripts ask for, and a rebound DNS name in Host. Those that
         leave Host away speak HTTP/1.0, as health checks do and browsers do not.
         """
-        if "Origin" in request.headers:
-            raise Forbidden("tokend does not answer web pages")
         host = request.headers.get("Host")
+        if self._is_of_another_page(request, host or ""):
+            raise Forbidden("tokend does not answer web pages, but for its own")
         if host is None or is_unix(request.transport):
             return
         if not self._is_own(host):
             raise Forbidden("the Host header is neither an address nor in server.allowed_hosts")
+
+    def _is_of_another_page(self, request: web.Request, host: str) -> bool:
+        """Sec-Fetch-Site comes where the connection is trusted (https, localhost), Origin with
+        whatever changes something: https://www.w3.org/TR/fetch-metadata/ . To follow a link to
+        tokend is nobody's doing but the reader's.
+        """
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        origin = request.headers.get("Origin")
+        if origin is None:
+            is_link = request.headers.get("Sec-Fetch-Mode") == "navigate"
+            return site not in _OWN_SITES and not is_link
+        return site not in _OWN_SITES or not self._is_own(host) or not _is_at(host, origin)
 
     def _is_own(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
@@ -55,6 +70,11 @@ class Screen:
             return False
         name = match["name"].removesuffix(".").lower()
         return name in self._hosts or _is_address(name)
+
+
+def _is_at(host: str, origin: str) -> bool:
+    """Tell if *origin* is the page of *host*. A proxy in front may have ended TLS."""
+    return origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
 
 
 def _refuse_forms(request: web.Request) -> None:

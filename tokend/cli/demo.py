@@ -22,6 +22,8 @@ tokend serves its account 'shop'. In another terminal:
   curl {url}/v1/apps/shop/access_token
   {program} status --watch --socket {socket}
 
+The status page is {url}/status
+
 A token lives {life:.0f} s. Watch it being replaced; Ctrl-C ends the demo.
 The configuration is {folder}/tokend.toml
 """

@@ -50,6 +50,10 @@ _BROUGHT_BACK = frozenset(
 # https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/getting_started/api_signature.html
 _SIGNATURES = "wechatmp-"
 
+# A file that somebody has put into WeChat is no page of tokend's, which may do what the status page
+# does: whoever opens it in a browser sees it with nothing running in it.
+_NO_PAGE = (("Content-Security-Policy", "sandbox"), ("X-Content-Type-Options", "nosniff"))
+
 
 def of_call(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """What WeChat gets to see."""
@@ -65,7 +69,8 @@ def of_call(headers: Mapping[str, str]) -> CIMultiDict[str]:
 
 def of_answer(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """What the caller gets to see. No Location: it may hold the token."""
-    return _those(headers, lambda name: name in _BROUGHT_BACK or name.startswith(_SIGNATURES))
+    brought = _those(headers, lambda name: name in _BROUGHT_BACK or name.startswith(_SIGNATURES))
+    return CIMultiDict([*brought.items(), *_NO_PAGE])
 
 
 def _those(headers: Mapping[str, str], which: Callable[[str], bool]) -> CIMultiDict[str]:

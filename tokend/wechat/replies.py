@@ -25,6 +25,7 @@ from tokend.errors import (
     UpstreamUnclear,
 )
 from tokend.model import Issued, Platform, Secret
+from tokend.wechat import advice
 
 if TYPE_CHECKING:
     from tokend.model import App
@@ -38,80 +39,65 @@ _ADDRESS = re.compile(r"invalid ip ([0-9A-Fa-f.:]{2,45})")
 _RID = re.compile(r",? ?rid: ?([0-9A-Za-z-]+)")
 _ERRMSG_LENGTH = 200
 
-_WRONG = "put the right AppSecret of {app} into its secret file; it may have been reset"
-_APPID = "check the appid of {app}: its spelling, and that it is an account of this kind"
-_WHITELIST = "WeChat sees address {address}; add it to the IP whitelist of {app}"
-_ACCOUNT = "the account {app} is frozen, cancelled or may not use this API; see its console"
-_REQUEST = "WeChat calls the request malformed; this is a fault of tokend, please report it"
-_CONFIRM = "the administrator of {app} was asked to confirm this call; have it confirmed"
-_REFUSED = "the administrator of {app} refused this call; talk to them before it is tried again"
-_WAIT = "this passes; what was due is tried again by itself"
-_QUOTA = "the quota of {app} is used up; find out what else fetches tokens, or clear the quota"
-_UNKNOWN = "look the errcode up in WeChat's manual"
-
-_CORP_WRONG = "put the right secret of the agent {app} into its secret file; it may have been reset"
-_AGENT = "the agent {app} is disabled or may not use this API; see WeCom's console"
-_REJECTED = "the access_token is replaced, and this asked for again with the new one"
-
-_Meanings: TypeAlias = dict[int, tuple[type[UpstreamRefused], str]]
+_Meanings: TypeAlias = dict[int, tuple[type[UpstreamRefused], advice.Advice]]
 
 # errcode → who has to act, and on what.
 # https://developers.weixin.qq.com/doc/oplatform/developers/troubleshooting/
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
 _OFFICIAL: _Meanings = {
-    -1: (UpstreamBusy, _WAIT),
-    40001: (SecretRefused, _WRONG),
-    40002: (UpstreamRefused, _REQUEST),
-    40013: (UpstreamRefused, _APPID),
-    40066: (UpstreamRefused, _REQUEST),
-    40125: (SecretRefused, _WRONG),
-    40164: (AddressRefused, _WHITELIST),
-    40243: (SecretRefused, "the AppSecret of {app} is frozen; unfreeze it in WeChat's console"),
-    41002: (UpstreamRefused, _REQUEST),
-    41004: (UpstreamRefused, _REQUEST),
-    43002: (UpstreamRefused, _REQUEST),
-    43003: (UpstreamRefused, "WeChat wants https; check wechat.url"),
-    44002: (UpstreamRefused, _REQUEST),
-    45009: (DayQuotaReached, _QUOTA),
-    45011: (MinuteQuotaReached, _WAIT),
-    45035: (AddressRefused, _WHITELIST),
-    47001: (UpstreamRefused, _REQUEST),
-    48001: (UpstreamRefused, _ACCOUNT),
-    48004: (UpstreamRefused, _ACCOUNT),
-    50002: (UpstreamRefused, _ACCOUNT),
-    50004: (UpstreamRefused, _ACCOUNT),
-    50007: (UpstreamRefused, _ACCOUNT),
-    61004: (AddressRefused, _WHITELIST),
-    61024: (UpstreamRefused, "{app} is a third-party platform, which gets its token another way"),
-    89501: (AdministratorAsked, _CONFIRM),
-    89502: (AdministratorAsked, _CONFIRM),
-    89503: (AdministratorAsked, _CONFIRM),
-    89504: (AdministratorAsked, _CONFIRM),
-    89505: (AdministratorAsked, _CONFIRM),
-    89506: (AdministratorRefusedTwice, _REFUSED),
-    89507: (AdministratorRefused, _REFUSED),
+    -1: (UpstreamBusy, advice.WAIT),
+    40001: (SecretRefused, advice.WRONG),
+    40002: (UpstreamRefused, advice.REQUEST),
+    40013: (UpstreamRefused, advice.APPID),
+    40066: (UpstreamRefused, advice.REQUEST),
+    40125: (SecretRefused, advice.WRONG),
+    40164: (AddressRefused, advice.WHITELIST),
+    40243: (SecretRefused, advice.FROZEN),
+    41002: (UpstreamRefused, advice.REQUEST),
+    41004: (UpstreamRefused, advice.REQUEST),
+    43002: (UpstreamRefused, advice.REQUEST),
+    43003: (UpstreamRefused, advice.HTTPS),
+    44002: (UpstreamRefused, advice.REQUEST),
+    45009: (DayQuotaReached, advice.QUOTA),
+    45011: (MinuteQuotaReached, advice.WAIT),
+    45035: (AddressRefused, advice.WHITELIST),
+    47001: (UpstreamRefused, advice.REQUEST),
+    48001: (UpstreamRefused, advice.ACCOUNT),
+    48004: (UpstreamRefused, advice.ACCOUNT),
+    50002: (UpstreamRefused, advice.ACCOUNT),
+    50004: (UpstreamRefused, advice.ACCOUNT),
+    50007: (UpstreamRefused, advice.ACCOUNT),
+    61004: (AddressRefused, advice.WHITELIST),
+    61024: (UpstreamRefused, advice.PLATFORM),
+    89501: (AdministratorAsked, advice.CONFIRM),
+    89502: (AdministratorAsked, advice.CONFIRM),
+    89503: (AdministratorAsked, advice.CONFIRM),
+    89504: (AdministratorAsked, advice.CONFIRM),
+    89505: (AdministratorAsked, advice.CONFIRM),
+    89506: (AdministratorRefusedTwice, advice.REFUSED),
+    89507: (AdministratorRefused, advice.REFUSED),
 }
 
 
 # Where WeCom means something else by them. Bad secrets are not to be tried again and again: two
 # thousand in an hour bar the address. https://developer.work.weixin.qq.com/document/path/90313
 _WECOM: _Meanings = _OFFICIAL | {
-    40001: (SecretRefused, _CORP_WRONG),
-    40013: (UpstreamRefused, "check the corpid of {app}"),
-    40091: (SecretRefused, _CORP_WRONG),
-    45009: (MinuteQuotaReached, _WAIT),
-    45033: (UpstreamBusy, _WAIT),
-    48002: (UpstreamRefused, _AGENT),
-    50003: (UpstreamRefused, _AGENT),
-    60020: (AddressRefused, "add this host's address to the trusted addresses of the agent {app}"),
-    301002: (UpstreamRefused, _AGENT),
+    40001: (SecretRefused, advice.CORP_WRONG),
+    40013: (UpstreamRefused, advice.CORPID),
+    40091: (SecretRefused, advice.CORP_WRONG),
+    45009: (MinuteQuotaReached, advice.WAIT),
+    45033: (UpstreamBusy, advice.WAIT),
+    48002: (UpstreamRefused, advice.AGENT),
+    50003: (UpstreamRefused, advice.AGENT),
+    60020: (AddressRefused, advice.TRUSTED),
+    301002: (UpstreamRefused, advice.AGENT),
 }
 
 # Where an access_token was sent in place of a secret.
 _WITH_TOKEN: _Meanings = {
-    40001: (TokenRejected, _REJECTED),
-    40014: (TokenRejected, _REJECTED),
-    42001: (TokenRejected, _REJECTED),
+    40001: (TokenRejected, advice.REJECTED),
+    40014: (TokenRejected, advice.REJECTED),
+    42001: (TokenRejected, advice.REJECTED),
 }
 
 _MEANINGS = {Platform.OFFICIAL: _OFFICIAL, Platform.WECOM: _WECOM}
@@ -165,15 +151,11 @@ def _raise_refusal(content: dict[str, Any], app: App, meanings: _Meanings) -> No
     code = int(errcode)
     if not code:
         return
-    kind, advice = meanings.get(code, (UpstreamRefused, _UNKNOWN))
+    kind, general = meanings.get(code, (UpstreamRefused, advice.UNKNOWN))
     errmsg, rid = _without_rid(_printable(str(content.get("errmsg", "")), hide=app.secret))
     address = _ADDRESS.search(errmsg)
-    raise kind(
-        code,
-        errmsg,
-        advice.format(app=app.name, address=address[1] if address else "(not told)"),
-        rid,
-    )
+    particular = general.about(app.name, address[1] if address else "(not told)")
+    raise kind(code, errmsg, particular.en, rid, particular.zh)
 
 
 def _without_rid(errmsg: str) -> tuple[str, str]:

@@ -169,6 +169,32 @@ PATHS: dict[str, dict[str, Any]] = {
             {"200": answered("it has", "Ready"), "503": answered("not every key", "Ready")},
         ),
     },
+    "/status": {
+        "get": {
+            "summary": "The status page, for people",
+            "parameters": [
+                _in_query("lang", "", {"type": "string", "enum": ["en", "zh"]}),
+            ],
+            "responses": answers(
+                {"200": {"description": "a page", "content": text("text/html")}}, "400", *ACCESS
+            ),
+        }
+    },
+    "/status/{file}": {
+        "parameters": [_in_path("file", "script or style of the page", _NAME)],
+        "get": _open(
+            "What the page is made of",
+            answers(
+                {
+                    "200": {
+                        "description": "a file",
+                        "content": text("text/css") | text("text/javascript"),
+                    }
+                },
+                "404",
+            ),
+        ),
+    },
     "/metrics": {
         "get": {
             "summary": "What Prometheus is told",

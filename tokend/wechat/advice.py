@@ -1,0 +1,83 @@
+"""What to do about an errcode of WeChat, in English and in Chinese.
+
+``{app}`` is the account, ``{address}`` where WeChat says the call came from.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Advice(NamedTuple):
+    """The same twice."""
+
+    en: str
+    zh: str
+
+    def about(self, app: str, address: str) -> Advice:
+        return Advice(*(text.format(app=app, address=address) for text in self))
+
+
+WRONG = Advice(
+    "put the right AppSecret of {app} into its secret file; it may have been reset",
+    "把 {app} 正确的 AppSecret 写入其密钥文件；它可能已被重置",
+)
+APPID = Advice(
+    "check the appid of {app}: its spelling, and that it is an account of this kind",
+    "检查 {app} 的 appid：拼写是否正确，账号类型是否相符",
+)
+WHITELIST = Advice(
+    "WeChat sees address {address}; add it to the IP whitelist of {app}",
+    "微信看到的地址是 {address}；请把它加入 {app} 的 IP 白名单",
+)
+ACCOUNT = Advice(
+    "the account {app} is frozen, cancelled or may not use this API; see its console",
+    "账号 {app} 已被冻结、注销或无权使用此接口；请到其管理后台查看",
+)
+REQUEST = Advice(
+    "WeChat calls the request malformed; this is a fault of tokend, please report it",
+    "微信认为请求格式有误；这是 tokend 的缺陷，请报告",
+)
+HTTPS = Advice("WeChat wants https; check wechat.url", "微信要求使用 https；请检查 wechat.url")
+FROZEN = Advice(
+    "the AppSecret of {app} is frozen; unfreeze it in WeChat's console",
+    "{app} 的 AppSecret 已被冻结；请到微信管理后台解冻",
+)
+PLATFORM = Advice(
+    "{app} is a third-party platform, which gets its token another way",
+    "{app} 是第三方平台，须以另一种方式获取 token",
+)
+CONFIRM = Advice(
+    "the administrator of {app} was asked to confirm this call; have it confirmed",
+    "已请 {app} 的管理员确认此次调用；请让管理员确认",
+)
+REFUSED = Advice(
+    "the administrator of {app} refused this call; talk to them before it is tried again",
+    "{app} 的管理员拒绝了此次调用；再次尝试之前请先与管理员沟通",
+)
+WAIT = Advice(
+    "this passes; what was due is tried again by itself", "此问题会自行消失；到期的刷新会自动重试"
+)
+QUOTA = Advice(
+    "the quota of {app} is used up; find out what else fetches tokens, or clear the quota",
+    "{app} 的调用额度已用完；请查明还有什么程序在获取 token，或清零额度",
+)
+UNKNOWN = Advice("look the errcode up in WeChat's manual", "请在微信文档中查找此 errcode")
+
+CORP_WRONG = Advice(
+    "put the right secret of the agent {app} into its secret file; it may have been reset",
+    "把应用 {app} 正确的 Secret 写入其密钥文件；它可能已被重置",
+)
+CORPID = Advice("check the corpid of {app}", "检查 {app} 的 corpid")
+AGENT = Advice(
+    "the agent {app} is disabled or may not use this API; see WeCom's console",
+    "应用 {app} 已停用或无权使用此接口；请到企业微信管理后台查看",
+)
+TRUSTED = Advice(
+    "add this host's address to the trusted addresses of the agent {app}",
+    "请把本机地址加入应用 {app} 的企业可信 IP",
+)
+REJECTED = Advice(
+    "the access_token is replaced, and this asked for again with the new one",
+    "access_token 会被更换，然后用新的重新请求",
+)
