@@ -22,13 +22,13 @@ from kit.virtual import LoopClock
 from tokend.chronicle import Chronicle
 from tokend.errors import UpstreamUnreachable
 from tokend.model import Secret, State, Status, TokenKey
+from tokend.notify.formats import FORMATS, Answer, Call, Format, Outcome
 from tokend.notify.notifiers import Notifiers, notifying
 from tokend.notify.receiver import Receiver, Topic
+from tokend.notify.webhook import open_webhooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-
-    from tokend.notify.formats import Answer, Call, Format
 
 AWAY = UpstreamUnreachable("nobody there")
 DOWN = http(b"", status="502 Bad Gateway")
@@ -182,10 +182,9 @@ async def test_a_robot_that_is_busy_by_its_code_is_asked_again_a_minute_later() 
     async with robot(BUSY) as there, operators(receiver(there)) as they:
         they.breaks("a")
         await asyncio.sleep(60)
-        at_first = len(there.seen)
+        assert len(there.seen) == 1
         await asyncio.sleep(30)
-
-    assert (at_first, len(there.seen)) == (1, 2)
+        assert len(there.seen) == 2
 
 
 @story
@@ -259,10 +258,9 @@ async def test_who_asks_to_be_left_alone_is_for_ten_minutes_at_most() -> None:
     async with robot(limited) as there, operators(receiver(there, format="slack")) as they:
         they.breaks("a")
         await asyncio.sleep(590)
-        at_first = len(there.seen)
+        assert len(there.seen) == 1
         await asyncio.sleep(60)
-
-    assert (at_first, len(there.seen)) == (1, 2)
+        assert len(there.seen) == 2
 
 
 @story
@@ -341,23 +339,16 @@ async def test_one_that_is_changed_while_it_does_not_answer_is_told_what_was_und
         assert named(new.taken) == [["a"]]
 
 
-@story
-async def test_an_address_that_no_library_can_make_anything_of_is_no_end_of_it(
-    capfd: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("host", ["a..b", "[::1", "h:99999999", "-" * 80])
+async def test_an_address_that_no_library_can_make_anything_of_is_refused_and_not_shown(
+    host: str,
 ) -> None:
-    async with robot() as there, operators() as they:
-        nowhere = f"http://canary{'-' * 80}..h:1/canary"
-        they.tell(replace(receiver(there), url=Secret(nowhere)))
-        they.breaks("a")
-        await asyncio.sleep(100)
-        they.tell(receiver(there))
-        they.breaks("b")
-        await asyncio.sleep(100)
+    async with open_webhooks() as webhooks:
+        call = Call(Secret(f"http://{host}/canary-robot-key"), b"{}")
+        answer = await webhooks.send(call, FORMATS["json"])
 
-    assert named(there.taken) == [["b"]]
-    logged = capfd.readouterr().out
-    assert "a URL that nothing can be sent to" in logged
-    assert "canary" not in logged
+    assert answer.outcome is not Outcome.TOLD
+    assert "canary" not in answer.said
 
 
 class Crashing:
@@ -406,10 +397,10 @@ async def test_one_that_stays_does_not_notice_a_reload() -> None:
     async with robot(DOWN) as there, operators(receiver(there)) as they:
         they.breaks("a")
         await asyncio.sleep(10.5)
-        for _ in range(8):
+        for _ in range(15):
             they.tell(receiver(there))
             await asyncio.sleep(1)
-        assert len(there.seen) == 1
+        assert len(there.seen) == 2
 
 
 @story
