@@ -18,7 +18,7 @@ from tokend.errors import (
     UpstreamUnreachable,
 )
 from tokend.model import Secret, State, Status, TokenKey
-from tokend.notify.desk import GRACE, Desk, News
+from tokend.notify.desk import GRACE, Desk
 from tokend.notify.receiver import Receiver, Topic
 from tokend.store.local import LocalStore
 from tokend.summary import RollCall
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tokend.keeper import Keeper
+    from tokend.notify.news import News
     from tokend.schedule import Schedule
 
 AWAY = UpstreamUnreachable("nobody there")
