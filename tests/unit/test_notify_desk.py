@@ -8,19 +8,28 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.clock import ManualClock, settle
 from kit.house import House
-from kit.scene import KEY, Scene, started
+from kit.scene import KEY, Forgetful, Scene, started
 
-from tokend.errors import MinuteQuotaReached, UpstreamRefused, UpstreamUnreachable
+from tokend.budget import Budgets
+from tokend.errors import (
+    MinuteQuotaReached,
+    RefreshLimited,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
 from tokend.model import Secret, State, Status, TokenKey
-from tokend.notify.desk import GRACE, Desk, News
+from tokend.notify.desk import GRACE, Desk
 from tokend.notify.receiver import Receiver, Topic
+from tokend.store.local import LocalStore
 from tokend.summary import RollCall
+from tokend.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from tokend.keeper import Keeper
+    from tokend.notify.news import News
     from tokend.schedule import Schedule
 
 AWAY = UpstreamUnreachable("nobody there")
@@ -301,6 +310,24 @@ async def test_a_days_new_tokens_are_told_of_at_a_half_four_fifths_and_all(
         desk.settled()
 
     assert told == [(8, 50), (12, 80), (15, 100)]
+
+
+async def test_what_another_node_has_spent_is_known_once_the_store_refuses_more(
+    clock: ManualClock,
+) -> None:
+    store = LocalStore(Forgetful(), clock)
+    one, other = Budgets(store, Terms(), clock), Budgets(store, Terms(), clock)
+    for number in range(15):
+        clock.suspend(timedelta(minutes=2))
+        await one.of(KEY).spend(f"client-{number}", by_operator=False)
+    clock.suspend(timedelta(minutes=2))
+    before = other.percent(KEY)
+    with pytest.raises(RefreshLimited):
+        await other.of(KEY).spend("client", by_operator=False)
+
+    assert (before, one.percent(KEY), other.percent(KEY)) == (0, 100, 100)
+    clock.suspend(timedelta(days=1))
+    assert (one.percent(KEY), other.percent(KEY)) == (0, 0)
 
 
 async def test_that_wecom_gives_its_old_token_once_more_is_not_told(

@@ -18,9 +18,9 @@ from tokend.errors import (
     UpstreamUnreachable,
 )
 from tokend.model import App, Secret, TokenKey
-from tokend.notify.desk import Cause, News
 from tokend.notify.formats import FORMATS
 from tokend.notify.message import LONGEST, compose
+from tokend.notify.news import Cause, News
 from tokend.notify.phrases import PHRASES
 from tokend.notify.receiver import Receiver, Topic
 from tokend.wechat import replies

@@ -11,19 +11,18 @@ was away for long hears how things are, and no list of how they came about.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from tokend.errors import MinuteQuotaReached, UpstreamRefused
 from tokend.happening import What
+from tokend.notify.news import News, news_of
 from tokend.notify.receiver import Topic
 from tokend.policy import forbids_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from tokend.chronicle import Event
-    from tokend.errors import TokendError
     from tokend.model import TokenKey
     from tokend.notify.receiver import Receiver
 
@@ -37,36 +36,6 @@ _MOST = 10_000
 
 _ENOUGH_FAILURES = 2
 _LEVELS = (50, 80, 100)
-
-
-class Cause(NamedTuple):
-    """Why, in the words of the *error*, which is not kept itself: it would hold on to the stack on
-    which it was raised.
-    """
-
-    kind: type[TokendError]
-    text: str
-    errcode: int | None = None
-    advice: str = ""
-
-
-class News(NamedTuple):
-    """A change, *at* a time of the wall clock, and as it was *heard* by the clock that never jumps.
-
-    *left* is how long the token is still good; *ended* what a recovery ended; *percent* of a day's
-    new tokens are spent. *begins* a time of trouble of which nothing has been told yet.
-    """
-
-    topic: Topic
-    key: TokenKey
-    at: datetime
-    heard: timedelta
-    left: timedelta
-    cause: Cause | None = None
-    ended: Topic | None = None
-    percent: int = 0
-    begins: bool = False
-
 
 # What a trouble is told for once: its topic, and the errcode of a refusal.
 _Mark: TypeAlias = "tuple[Topic, int | None]"
@@ -149,7 +118,7 @@ class Desk:
             is_news = mark not in before and not (before and mark[0] is Topic.FAILING)
             if self.receiver.wants(mark[0]) and is_news:
                 self._troubles[key] = (*before, mark)
-                self._add_trouble(_news(mark[0], event, now, begins=not before))
+                self._add_trouble(news_of(mark[0], event, now, begins=not before))
                 return
 
     def _add_trouble(self, news: News) -> None:
@@ -171,7 +140,7 @@ class Desk:
             del self._waiting[slot]
         elif self.receiver.wants(Topic.RECOVERED):
             ended = min((topic for topic, _ in marks), key=_GRAVITY.index)
-            self._add(slot, _news(Topic.RECOVERED, event, now, ended=ended))
+            self._add(slot, news_of(Topic.RECOVERED, event, now, ended=ended))
 
     def _look_at_budget(self, event: Event, percent: int, now: timedelta) -> None:
         key = event.status.key
@@ -180,7 +149,7 @@ class Desk:
         if level:
             self._levels[key] = level
         if level > before and self.receiver.wants(Topic.QUOTA):
-            self._add(f"{key} {Topic.QUOTA}", _news(Topic.QUOTA, event, now, percent=level))
+            self._add(f"{key} {Topic.QUOTA}", news_of(Topic.QUOTA, event, now, percent=level))
 
     def _add(self, slot: _Slot, news: News) -> None:
         is_room = len(self._waiting) + len(self._taken) < self._most
@@ -209,33 +178,3 @@ def _marks(event: Event) -> Iterator[_Mark]:
 def _is_for_operators(error: UpstreamRefused) -> bool:
     """A minute is over before anybody has read of it."""
     return forbids_reports(error) and not isinstance(error, MinuteQuotaReached)
-
-
-def _news(
-    topic: Topic,
-    event: Event,
-    now: timedelta,
-    *,
-    begins: bool = False,
-    ended: Topic | None = None,
-    percent: int = 0,
-) -> News:
-    return News(
-        topic=topic,
-        key=event.status.key,
-        at=event.at,
-        heard=now,
-        left=event.status.expires_in,
-        cause=_cause(event.happening.error),
-        begins=begins,
-        ended=ended,
-        percent=percent,
-    )
-
-
-def _cause(error: TokendError | None) -> Cause | None:
-    if error is None:
-        return None
-    if isinstance(error, UpstreamRefused):
-        return Cause(kind=type(error), text=str(error), errcode=error.errcode, advice=error.advice)
-    return Cause(kind=type(error), text=str(error))

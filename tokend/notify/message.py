@@ -14,7 +14,7 @@ from tokend.notify.receiver import Topic
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tokend.notify.desk import News
+    from tokend.notify.news import News
     from tokend.notify.phrases import Phrases
 
 # WeCom takes 2048 bytes of text, and the others more.

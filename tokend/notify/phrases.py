@@ -22,7 +22,7 @@ from tokend.notify.receiver import Topic
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tokend.notify.desk import Cause
+    from tokend.notify.news import Cause
 
 # Of an error that is a kind of this; the first that fits.
 _Advice: TypeAlias = tuple[tuple[type[TokendError], str], ...]

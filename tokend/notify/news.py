@@ -1,0 +1,75 @@
+"""A change of a key, as it is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tokend.errors import UpstreamRefused
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from tokend.chronicle import Event
+    from tokend.errors import TokendError
+    from tokend.model import TokenKey
+    from tokend.notify.receiver import Topic
+
+
+class Cause(NamedTuple):
+    """Why, in the words of the *error*, which is not kept itself: it would hold on to the stack on
+    which it was raised.
+    """
+
+    kind: type[TokendError]
+    text: str
+    errcode: int | None = None
+    advice: str = ""
+
+
+class News(NamedTuple):
+    """A change, *at* a time of the wall clock, and as it was *heard* by the clock that never jumps.
+
+    *left* is how long the token is still good; *ended* what a recovery ended; *percent* of a day's
+    new tokens are spent. *begins* a time of trouble of which nothing has been told yet.
+    """
+
+    topic: Topic
+    key: TokenKey
+    at: datetime
+    heard: timedelta
+    left: timedelta
+    cause: Cause | None = None
+    ended: Topic | None = None
+    percent: int = 0
+    begins: bool = False
+
+
+def news_of(
+    topic: Topic,
+    event: Event,
+    now: timedelta,
+    *,
+    begins: bool = False,
+    ended: Topic | None = None,
+    percent: int = 0,
+) -> News:
+    """What an *event* that was heard *now* means to operators."""
+    return News(
+        topic=topic,
+        key=event.status.key,
+        at=event.at,
+        heard=now,
+        left=event.status.expires_in,
+        cause=_cause(event.happening.error),
+        begins=begins,
+        ended=ended,
+        percent=percent,
+    )
+
+
+def _cause(error: TokendError | None) -> Cause | None:
+    if error is None:
+        return None
+    if isinstance(error, UpstreamRefused):
+        return Cause(kind=type(error), text=str(error), errcode=error.errcode, advice=error.advice)
+    return Cause(kind=type(error), text=str(error))
