@@ -129,6 +129,24 @@ async def test_it_says_that_tokend_is_away_and_goes_on_when_it_is_back(
 
 
 @in_a_terminal
+async def test_a_key_that_a_reload_brings_or_takes_away_comes_and_goes(
+    configured: Configured, folder: Path
+) -> None:
+    """Of which there is no event, or none but that it was refreshed."""
+    path = configured()
+    alone = path.read_text()
+    env = {"TOKEND_SOCKET": f"{folder}/tokend.sock"}
+    async with serving(path), watching(folder, env) as there:
+        path.write_text(f'{alone}kinds = ["access_token", "jsapi_ticket"]\n')
+        await one_shot("reload", env=env)
+        await there.shows("^shop/jsapi_ticket  fresh")
+
+        path.write_text(alone)
+        await one_shot("reload", env=env)
+        await there.shows("^1 key: 1 fresh$")
+
+
+@in_a_terminal
 async def test_an_error_ends_it_with_words_on_the_shells_screen(
     configured: Configured, folder: Path
 ) -> None:

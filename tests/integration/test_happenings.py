@@ -21,6 +21,7 @@ from kit.served import ROOM, served
 from kit.station import TOKEN, Station, Tell, now, station, telling
 from kit.virtual import run
 
+from tokend.cli.connection import to_socket
 from tokend.errors import UpstreamRefused
 from tokend.happening import Happening, What
 
@@ -309,6 +310,17 @@ async def house(folder: Path) -> House:
     house = House(folder, clients="", most_polls=300)
     await house.begin()
     return house
+
+
+async def test_the_command_line_reads_events_over_the_socket_as_they_are(
+    house: House, folder: Path
+) -> None:
+    async with served(house.app, folder) as where:
+        pieces = to_socket(str(where.unix)).stream(EVENTS)
+        heard = await asyncio.to_thread(lambda: next(pieces) + next(pieces))
+        await asyncio.to_thread(pieces.close)
+
+    assert heard.startswith(b"retry: ")
 
 
 async def test_a_thousand_events_for_two_hundred_readers_keep_no_get_waiting(

@@ -117,8 +117,11 @@ def test_what_was_asked_for_before_an_event_and_came_after_it_changes_nothing() 
 def test_a_wait_after_a_failure_has_a_bar_of_its_own() -> None:
     soon = {"next_refresh_in": 20, "next_refresh_at": iso(20)}
     known = board(failing("shop", **soon))
+    before = drawn(known, after=10)[2]
+    known.page(page(failing("shop", **soon | {"next_refresh_in": 10})), HERE + 10)
 
-    assert "[#####-----]  10s" in drawn(known, after=10)[2]
+    assert "[#####-----]  10s" in before
+    assert drawn(known, after=10)[2] == before
 
 
 def test_what_needs_somebody_comes_first_and_the_others_are_counted() -> None:

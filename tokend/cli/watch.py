@@ -115,7 +115,7 @@ class Watcher:
             self._to_ask.wait(patience)
             self._to_ask.clear()
             try:
-                self._learn()
+                _with_sense(self._learn)
             except Failure as failure:
                 self._to_do.put(partial(self._hear, failure))
 
@@ -130,7 +130,7 @@ class Watcher:
 
     def _hear(self, news: News) -> None:
         if isinstance(news, Event):
-            with_sense(self._board.happened, news.data)
+            _with_sense(self._board.happened, news.data)
         elif isinstance(news, Word):
             self._to_ask.set()
         elif self._has_been_there:
@@ -139,7 +139,7 @@ class Watcher:
             raise news
 
     def _heard_page(self, page: dict[str, Any], at: float, names: list[str]) -> None:
-        names += with_sense(self._board.page, page, at)
+        names += _with_sense(self._board.page, page, at)
 
     def _heard_all(self, names: list[str]) -> None:
         self._board.keep(names)
@@ -151,8 +151,8 @@ def _tell(source: Source, show: Callable[[], None]) -> None:
     has_begun = False
     for news in follow(source.connect):
         if isinstance(news, Event):
-            if with_sense(source.wants, news.data):
-                click.echo(with_sense(_line, news.data))
+            if _with_sense(source.wants, news.data):
+                click.echo(_with_sense(_line, news.data))
         elif isinstance(news, Failure):
             if not has_begun:
                 raise news
@@ -173,7 +173,7 @@ def _line(event: dict[str, Any]) -> str:
     return "\n".join([words.plain(line), *words.error_lines(status)])
 
 
-def with_sense(read: Callable[..., Any], *told: object) -> Any:
+def _with_sense(read: Callable[..., Any], *told: object) -> Any:
     """What *read* makes of it. Raises ``Failure`` where that is not what tokend says."""
     try:
         return read(*told)
