@@ -312,7 +312,7 @@ async def test_it_keeps_nobody_out(
 async def test_on_a_phone_nothing_is_cut_off(
     house: House, here: Served, browser: Browser, language: str
 ) -> None:
-    house.wechat.replies += [REFUSED] * 8
+    house.wechat.replies += [{"errcode": 40013, "errmsg": "x" * 150}] * 8
     await house.clock.advance(7000)
     await house.live(3)
     credentials = {"username": "me", "password": key("operator")}
