@@ -73,10 +73,16 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Visit]:
-    """The page at *url*, in a *context* of its own; at the end nothing has gone wrong in it."""
+async def visit(
+    browser: Browser, url: str, *, missing: str = "", **context: Any
+) -> AsyncIterator[Visit]:
+    """The page at *url*, in a *context* of its own; at the end nothing has gone wrong in it. What
+    is *missing* is answered with 404.
+    """
     async with await browser.new_context(**context) as own:
         own.set_default_timeout(PATIENCE_MS)
+        if missing:
+            await own.route(f"**{missing}", lambda route: route.fulfill(status=404))
         visit = Visit(await own.new_page(), url)
         await visit.page.goto(url)
         yield visit

@@ -180,7 +180,9 @@ def _pages(view: View) -> Html:
 
 
 def _dialog(view: View) -> Html:
-    """What the button asks before it does anything."""
+    """What the button asks before it does anything. What does nothing comes first and
+    has the focus.
+    """
     say, terms = view.say, view.terms
     budget = say(
         "force budget",
@@ -189,7 +191,7 @@ def _dialog(view: View) -> Html:
         reserve=terms.reserve,
     )
     buttons = together(
-        element("button", say("cancel"), value="cancel", autofocus=True),
+        element("button", say("cancel"), value="cancel"),
         element("button", say("force"), value="force", class_="force"),
     )
     return element(
