@@ -313,6 +313,11 @@ async def test_requests_are_counted_by_routes_as_tokend_has_them(house: House) -
     assert "PROPFIND" not in scraped.text
 
 
+def counted(house: House) -> float | None:
+    numbers = Scraped(generate_latest(house.counts.registry).decode())
+    return numbers.one("tokend_http_requests_total", code="200")
+
+
 async def test_what_is_answered_by_repetition_is_counted(tmp_path: Path) -> None:
     house = House(tmp_path, clients=MORE_CLIENTS)
     request = (
@@ -327,10 +332,9 @@ async def test_what_is_answered_by_repetition_is_counted(tmp_path: Path) -> None
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].split()[0])
                 await reader.readexactly(length)
-        await asyncio.sleep(0.1)  # the end of a connection is heard of in a thread of the kernel
-        numbers = Scraped(generate_latest(house.counts.registry).decode())
-
-    assert numbers.one("tokend_http_requests_total", code="200") == 5
+        async with asyncio.timeout(10):  # it is told at the end of the connection
+            while counted(house) != 5:
+                await asyncio.sleep(0.01)
 
 
 async def test_an_odd_status_of_wechats_makes_no_label_of_its_own(
@@ -509,13 +513,17 @@ async def test_others_are_served_while_very_many_keys_are_looked_at(
 
     task = asyncio.create_task(others())
     await asyncio.sleep(0)
-    written = [page.count(b"\n") async for page in keys.pages(None)]
+    pages = keys.pages(None)
+    written = [(await anext(pages)).count(b"\n")]
+    while_looked_at = len(turns)
+    written += [page.count(b"\n") async for page in pages]
     task.cancel()
 
     waits = sorted(after - before for before, after in pairwise(turns))
     p99 = waits[int(len(waits) * 0.99)]
     print(f"\n{turns[-1] - turns[0]:.2f} s, of which others wait {p99:.4f} s (p99)")  # noqa: T201
-    assert len(turns) > number // 100 + sum(written) // 500
+    assert while_looked_at >= number // 100
+    assert len(turns) - while_looked_at >= sum(written) // 500
     assert p99 < 0.1
 
 
