@@ -24,6 +24,7 @@ class Cause(NamedTuple):
     text: str
     errcode: int | None = None
     advice: str = ""
+    advice_zh: str = ""
 
 
 class News(NamedTuple):
@@ -71,5 +72,11 @@ def _cause(error: TokendError | None) -> Cause | None:
     if error is None:
         return None
     if isinstance(error, UpstreamRefused):
-        return Cause(kind=type(error), text=str(error), errcode=error.errcode, advice=error.advice)
+        return Cause(
+            kind=type(error),
+            text=str(error),
+            errcode=error.errcode,
+            advice=error.advice,
+            advice_zh=error.advice_zh,
+        )
     return Cause(kind=type(error), text=str(error))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 from tokend.errors import (
-    AdministratorAsked,
-    AdministratorRefused,
-    AdministratorRefusedTwice,
     BreakerOpen,
-    DayQuotaReached,
     StoreError,
     TokendError,
     UpstreamRefused,
@@ -20,7 +17,7 @@ from tokend.errors import (
 from tokend.notify.receiver import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tokend.notify.news import Cause
 
@@ -43,15 +40,14 @@ class Phrases:
     ended: Mapping[Topic, str]
     dropped: str
     quota_advice: str
+    refusal: Callable[[Cause], str]
     advice: _Advice
-    refusals: Mapping[int, str]
 
     def advise(self, cause: Cause) -> str:
         """Of a refusal what its errcode asks for; else by the kind of error."""
-        if cause.errcode and cause.errcode in self.refusals:
-            return self.refusals[cause.errcode]
-        general = next(text for kind, text in self.advice if issubclass(cause.kind, kind))
-        return general.format(said=cause.advice)
+        if issubclass(cause.kind, UpstreamRefused):
+            return self.refusal(cause)
+        return next(text for kind, text in self.advice if issubclass(cause.kind, kind))
 
 
 _ENGLISH = Phrases(
@@ -79,22 +75,15 @@ _ENGLISH = Phrases(
         "see the audit trail for who reports these tokens, or forces them, so often; when all are "
         "spent, rejected tokens are not replaced before a day is over"
     ),
+    refusal=attrgetter("advice"),
     advice=(
-        (UpstreamRefused, "{said}"),
         (UpstreamUnreachable, "see if this host reaches WeChat: 'tokend doctor' tries its hosts"),
         (UpstreamUnclear, "WeChat is asked again by itself; if this lasts: 'tokend doctor'"),
         (BreakerOpen, "tokend stopped itself from asking too often; its log says who asks"),
         (StoreError, "see to the store: 'tokend doctor' says what is wrong with it"),
         (TokendError, "see tokend's log, and 'tokend status'"),
     ),
-    refusals={},
 )
-
-_WRONG = "把正确的 AppSecret 写入它的密钥文件，然后执行 tokend reload；它可能已被重置"
-_ADDRESS = "把上面所写的本机地址加入该账号的 IP 白名单"
-_ACCOUNT = "该账号已被冻结、注销或没有此接口的权限，请到其管理后台查看"
-_AGENT = "该应用已停用或没有此接口的权限，请到企业微信管理后台查看"
-_APPID = "检查 appid（或 corpid）是否正确，以及账号类型"
 
 _CHINESE = Phrases(
     title="tokend（{host}）",
@@ -118,29 +107,14 @@ _CHINESE = Phrases(
     },
     dropped="此前未能送达的变化：{number} 条",
     quota_advice="查看审计日志，找出谁在频繁报告失效或强制刷新；次数用尽后，一天之内不再更换被拒的凭证",
+    refusal=attrgetter("advice_zh"),
     advice=(
-        (DayQuotaReached, "当日调用次数已用完；找出还有谁在获取 token，或清零调用次数"),
-        (AdministratorAsked, "请该账号的管理员在微信中确认这次调用"),
-        (AdministratorRefused, "管理员拒绝了这次调用；再试之前请先与其沟通"),
-        (AdministratorRefusedTwice, "管理员两次拒绝了这次调用；请先与其沟通"),
-        (UpstreamRefused, "请在微信的文档中查这个 errcode"),
         (UpstreamUnreachable, "检查本机能否连到微信：tokend doctor 会逐个尝试"),
         (UpstreamUnclear, "会自动重试；若持续发生，请执行 tokend doctor"),
         (BreakerOpen, "调用过于频繁，tokend 已自行停止；日志中有是谁在调用"),
         (StoreError, "检查存储：tokend doctor 会说明问题所在"),
         (TokendError, "查看 tokend 的日志和 tokend status"),
     ),
-    # As in wechat/replies.py, which says the same in English.
-    refusals={
-        **dict.fromkeys((40001, 40091, 40125), _WRONG),
-        **dict.fromkeys((40164, 45035, 60020, 61004), _ADDRESS),
-        **dict.fromkeys((48001, 48004, 50002, 50004, 50007), _ACCOUNT),
-        **dict.fromkeys((48002, 50003, 301002), _AGENT),
-        40013: _APPID,
-        40243: "AppSecret 已被冻结，请到微信管理后台解冻",
-        43003: "微信要求 https，请检查 wechat.url",
-        61024: "这是第三方平台账号，它的 token 用别的方式获取",
-    },
 )
 
 PHRASES = {"en": _ENGLISH, "zh": _CHINESE}

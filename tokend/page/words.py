@@ -14,14 +14,14 @@ LANGUAGES = {"en": "English", "zh": "中文"}
 
 WORDS = {
     "title": ("tokend status", "tokend 状态"),
-    "skip": ("Skip to the keys", "跳到密钥列表"),
+    "skip": ("Skip to the keys", "跳到凭证列表"),
     "summary": ("How the keys are", "总览"),
-    "keys": ("Keys", "密钥"),
+    "keys": ("Keys", "凭证"),
     "all": ("all", "全部"),
     "language": ("Language", "语言"),
     "find": ("Find", "查找"),
     "name": ("Part of a name", "名称的一部分"),
-    "none": ("No key is like this.", "没有这样的密钥。"),
+    "none": ("No key is like this.", "没有这样的凭证。"),
     "pages": ("Pages", "分页"),
     "page": ("Page {number} of {last}", "第 {number} 页，共 {last} 页"),
     "previous": ("Previous", "上一页"),
@@ -94,7 +94,7 @@ WORDS = {
     ),
     "force budget": (
         "It counts: one in {pause} s, {daily} a day of one key, {reserve} more for operators.",
-        "计入额度：每个密钥 {pause} 秒一次，每天 {daily} 次，另为运维保留 {reserve} 次。",
+        "计入配额：每个凭证 {pause} 秒一次，每天 {daily} 次，另为运维保留 {reserve} 次。",
     ),
     "cancel": ("Cancel", "取消"),
     "forced": ("{key} has a new token.", "{key} 已换新。"),
