@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
 from kit.browser import PATIENCE_MS, Visit, chromium, needs_chromium, visit
 from kit.house import CLIENTS, House, key
 from kit.proxy import Proxy
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, Locator
 
-    from tokend.chronicle import Event
 
 pytestmark = needs_chromium
 expect.set_options(timeout=PATIENCE_MS)
@@ -32,56 +29,15 @@ OPERATORS = f"""{CLIENTS}
 apps = ["*"]
 can = ["read", "force", "status"]
 """
+# Events end after an hour, and come again some real seconds later: nothing is due before.
+SOON_DUE = 6800
+
 REFUSED = {"errcode": 40164, "errmsg": "invalid ip 203.0.113.9 <b onclick=x>not in whitelist</b>"}
-
-
-class Events:
-    """``/v1/events``, as far as the page needs it."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._queues: set[asyncio.Queue[Event]] = set()
-        house.chronicle.listeners.append(self._hear)
-
-    def _hear(self, event: Event) -> None:
-        for queue in self._queues:
-            queue.put_nowait(event)
-
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        self._house.access.client(request)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        queue: asyncio.Queue[Event] = asyncio.Queue()
-        self._queues.add(queue)
-        try:
-            await response.write(b"retry: 500\n\n")
-            while True:
-                await response.write(await _next(queue))
-        except ConnectionError:
-            return response
-        finally:
-            self._queues.discard(queue)
-
-
-async def _next(queue: asyncio.Queue[Event]) -> bytes:
-    """Whoever has gone is noticed by a line that says nothing."""
-    try:
-        return _written(await asyncio.wait_for(queue.get(), 0.2))
-    except TimeoutError:
-        return b":\n\n"
-
-
-def _written(event: Event) -> bytes:
-    at, what = event.status.key, event.happening.what
-    data = json.dumps({"app": at.app, "kind": at.kind, "what": what})
-    return f"id: {event.number}\nevent: {what}\ndata: {data}\n\n".encode()
 
 
 @pytest.fixture
 async def house(folder: Path) -> House:
     house = House(folder, clients=OPERATORS)
-    if "/v1/events" not in {each.canonical for each in house.app.router.resources()}:
-        house.app.router.add_get("/v1/events", Events(house).serve)
     await house.begin()
     return house
 
@@ -123,7 +79,7 @@ async def wired(here: Served) -> AsyncIterator[tuple[Proxy, Served]]:
 
     between = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
-        yield wire, Served(tcp=between.sockets[0].getsockname()[1], unix=here.unix)
+        yield wire, replace(here, tcp=between.sockets[0].getsockname()[1])
     finally:
         wire.cut()
         between.close()
@@ -140,9 +96,10 @@ def fact(there: Visit, word: str, name: str = "shop/access_token") -> Locator:
 async def test_a_scheduled_refresh_appears_without_a_reload(
     house: House, here: Served, browser: Browser
 ) -> None:
+    await house.clock.advance(SOON_DUE)
     async with looking(browser, here) as there:
         before = await fact(there, "Generation").inner_text()
-        await house.clock.advance(7000)
+        await house.clock.advance(7000 - SOON_DUE)
         await house.live(3)
 
         await expect(fact(there, "Generation")).not_to_have_text(before)
@@ -325,8 +282,9 @@ async def test_on_a_phone_nothing_is_cut_off(
 
 
 async def test_who_wants_no_motion_gets_none(house: House, here: Served, browser: Browser) -> None:
+    await house.clock.advance(SOON_DUE)
     async with looking(browser, here, reduced_motion="reduce") as there:
-        await house.clock.advance(7000)
+        await house.clock.advance(7000 - SOON_DUE)
         await house.live(3)
         await expect(row(there)).to_have_class("key fresh changed")
         moving = await row(there).evaluate("e => e.getAnimations().length")
