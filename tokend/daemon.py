@@ -244,7 +244,7 @@ async def _notifying(
     config: Config, fleet: Fleet, chronicle: Chronicle, clock: Clock
 ) -> AsyncIterator[Notifiers]:
     """Who is configured hears of everything from now on, and of what is said at the end."""
-    async with notifying(fleet.percent_spent, clock) as notifiers:
+    async with notifying(fleet.budgets.percent, clock) as notifiers:
         notifiers.change(config.notify, fleet.has)
         chronicle.listeners.append(notifiers.hear)
         yield notifiers

@@ -99,10 +99,6 @@ class Fleet:
         """Tell if it is kept."""
         return str(key) in self.keepers
 
-    def percent_spent(self, key: TokenKey) -> int:
-        """Of what guard rails grant it in a day."""
-        return self._duties.budgets.percent(key)
-
     def _add(self, config: KeyConfig) -> None:
         keeper = Keeper(config.key, self._refresher(config), pace=config.pace, duties=self._duties)
         self.keepers[str(config.key)] = self.records[config.key.record] = keeper

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from kit.clock import ManualClock
 
+    from tokend.clock import Clock
     from tokend.contracts import Store
     from tokend.model import Lease
     from tokend.store.record import Record
@@ -394,11 +395,7 @@ async def test_changes_tell_what_was_saved_since(any_store: Store) -> None:
 
 
 async def test_changes_that_are_far_apart_are_not_taken_for_a_loss(redis_socket: Path) -> None:
-    async with (
-        Redis(unix_socket_path=str(redis_socket)) as client,
-        open_redis(f"unix://{redis_socket}", CLOCK) as store,
-    ):
-        await client.flushall()
+    async with emptied(redis_socket, CLOCK) as (client, store):
         told, cursor = [], 0
         for minute in range(1, 6):
             await client.zadd("tokend:changes", {f"wx{minute}": minute * 60_000_000})
@@ -413,11 +410,7 @@ async def test_changes_that_are_far_apart_are_not_taken_for_a_loss(redis_socket:
 
 async def test_who_begins_to_follow_is_not_told_what_changed_long_ago(redis_socket: Path) -> None:
     """All that ever changed may be a hundred thousand records, which are looked at anyway."""
-    async with (
-        Redis(unix_socket_path=str(redis_socket)) as client,
-        open_redis(f"unix://{redis_socket}", CLOCK) as store,
-    ):
-        await client.flushall()
+    async with emptied(redis_socket, CLOCK) as (client, store):
         await client.zadd("tokend:changes", {"long ago": 1_000_000, "lately": 60_000_000})
 
         begun = await store.changes(0)
@@ -430,11 +423,7 @@ async def test_who_begins_to_follow_is_not_told_what_changed_long_ago(redis_sock
 async def test_a_change_that_a_failover_put_behind_what_was_seen_is_found_in_time(
     redis_socket: Path, clock: ManualClock
 ) -> None:
-    async with (
-        Redis(unix_socket_path=str(redis_socket)) as client,
-        open_redis(f"unix://{redis_socket}", clock) as store,
-    ):
-        await client.flushall()
+    async with emptied(redis_socket, clock) as (client, store):
         await client.zadd("tokend:changes", {"seen": 60_000_000})
         begun = await store.changes(0)
 
@@ -449,11 +438,7 @@ async def test_a_change_that_a_failover_put_behind_what_was_seen_is_found_in_tim
 async def test_changes_that_are_close_together_are_told_once_and_are_no_loss(
     redis_socket: Path, clock: ManualClock
 ) -> None:
-    async with (
-        Redis(unix_socket_path=str(redis_socket)) as client,
-        open_redis(f"unix://{redis_socket}", clock) as store,
-    ):
-        await client.flushall()
+    async with emptied(redis_socket, clock) as (client, store):
         told, cursor = [], 0
         for second in range(1, 6):
             await client.zadd("tokend:changes", {f"wx{second}": second * 1_000_000})
@@ -480,6 +465,17 @@ async def test_a_node_is_woken_by_another_and_not_by_itself(redis_socket: Path) 
 
         await keep(other, "of the other")
         await asyncio.wait_for(one.woken(), 5)
+
+
+@asynccontextmanager
+async def emptied(socket: Path, clock: Clock) -> AsyncIterator[tuple[Redis, Store]]:
+    """A Redis with nothing in it, and the store that is there."""
+    async with (
+        Redis(unix_socket_path=str(socket)) as client,
+        open_redis(f"unix://{socket}", clock) as store,
+    ):
+        await client.flushall()
+        yield client, store
 
 
 async def both_listening(redis_socket: Path) -> None:
@@ -576,11 +572,7 @@ async def test_a_redis_that_is_away_is_a_store_error_without_delay(tmp_path: Pat
 
 async def test_a_change_is_seen_by_who_saw_a_clock_that_was_ahead(redis_socket: Path) -> None:
     """After a failover to a server whose clock is behind."""
-    async with (
-        Redis(unix_socket_path=str(redis_socket)) as client,
-        open_redis(f"unix://{redis_socket}", CLOCK) as store,
-    ):
-        await client.flushall()
+    async with emptied(redis_socket, CLOCK) as (client, store):
         await keep(store, "92_before")
         ahead = time.time_ns() // 1000 + 3_600_000_000
         await client.zadd("tokend:changes", {OTHER.record: ahead})
@@ -662,11 +654,7 @@ async def test_records_of_somebody_else_among_many_hide_no_others(
     redis_socket: Path, foreign: bytes
 ) -> None:
     keys = [replace(KEY, appid=f"wx{number:016x}") for number in range(9)]
-    async with (
-        Redis(unix_socket_path=str(redis_socket)) as client,
-        open_redis(f"unix://{redis_socket}", CLOCK) as store,
-    ):
-        await client.flushall()
+    async with emptied(redis_socket, CLOCK) as (client, store):
         for key in keys:
             await keep(store, "92_good", key)
         for number in (2, 3, 8):

@@ -296,7 +296,9 @@ async def test_a_days_new_tokens_are_told_of_at_a_half_four_fifths_and_all(
     house = House(tmp_path, clock=clock)
     desk = Desk(receiver(Topic.QUOTA))
     house.chronicle.listeners.append(
-        lambda event: desk.hear(event, percent=house.fleet.percent_spent(event.status.key), now=NOW)
+        lambda event: desk.hear(
+            event, percent=house.fleet.budgets.percent(event.status.key), now=NOW
+        )
     )
     await house.begin()
     keeper = house.fleet.keepers["shop/access_token"]

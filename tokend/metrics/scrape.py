@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client import generate_latest
 
-from tokend.errors import Crowded, Forbidden
-from tokend.model import Permission
+from tokend.errors import Crowded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,12 +56,7 @@ class Scrape:
 
     def _client(self, request: web.Request) -> Client | None:
         """None may see all. Raises ``Unauthorized`` or ``Forbidden``."""
-        if self._is_open:
-            return None
-        client = self._access.client(request)
-        if Permission.STATUS not in client.can:
-            raise Forbidden(f"{client.name} may not see the status")
-        return client
+        return None if self._is_open else self._access.watcher(request)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 class Cause(NamedTuple):
-    """Why, in the words of the *error*, which is not kept itself: it would hold on to the stack on
-    which it was raised.
-    """
+    """Why: of an error what goes into a message."""
 
     kind: type[TokendError]
     text: str

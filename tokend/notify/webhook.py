@@ -15,7 +15,8 @@ from yarl import URL
 
 from tokend.errors import UpstreamError
 from tokend.notify.formats import Answer, Outcome
-from tokend.wechat.trouble import CONNECT_SECONDS, told
+from tokend.wechat.session import narrow_session
+from tokend.wechat.trouble import told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,14 +39,7 @@ _HEADERS = {
 @asynccontextmanager
 async def open_webhooks() -> AsyncIterator[Webhooks]:
     """Connections are made anew for each message: there are few."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True),
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=_HEADERS,
-        auto_decompress=False,
-        trust_env=False,
-    ) as session:
+    async with narrow_session(aiohttp.TCPConnector(force_close=True), _HEADERS) as session:
         yield Webhooks(session)
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tokend.api import listing
 from tokend.api.problems import refused
-from tokend.errors import Forbidden, Unauthorized
+from tokend.errors import Unauthorized
 from tokend.model import Permission
 from tokend.page.census import AT_ONCE, Census
 from tokend.page.row import Speaker, row
@@ -92,13 +92,11 @@ class StatusPage:
     async def status(self, request: web.Request) -> web.Response:
         """The page. A browser that has no client key asks its user for one."""
         try:
-            client = self._access.client(request)
+            client = self._access.watcher(request)
         except Unauthorized as error:
             response = refused(request, error)
             response.headers["WWW-Authenticate"] = 'Basic realm="tokend", charset="UTF-8"'
             return response
-        if Permission.STATUS not in client.can:
-            raise Forbidden(f"{client.name} may not see the status")
         text = await self._page(client, Wanted.of(request))
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 

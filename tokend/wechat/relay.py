@@ -17,7 +17,8 @@ import aiohttp
 from yarl import URL
 
 from tokend.errors import UpstreamUnclear
-from tokend.wechat.trouble import CONNECT_SECONDS, ask_once, told
+from tokend.wechat.session import narrow_session
+from tokend.wechat.trouble import told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,17 +43,12 @@ _NOTHING_OF_ITS_OWN = ("Accept", "Content-Type", "User-Agent")
 @asynccontextmanager
 async def open_relay(*, idle: timedelta, proxy: str = "") -> AsyncIterator[Relay]:
     """A call ends when for *idle* nothing of it has moved, in either direction."""
-    async with aiohttp.ClientSession(
+    async with narrow_session(
         # Without a limit: a call beyond it would fail for want of a connection, not of WeChat.
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS),
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),
+        aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS),
         # An answer is looked into for an errcode.
-        headers={"Accept-Encoding": "identity"},
+        {"Accept-Encoding": "identity"},
         skip_auto_headers=_NOTHING_OF_ITS_OWN,
-        auto_decompress=False,
-        trust_env=False,
-        middlewares=[ask_once],
         read_bufsize=_PIECE,
     ) as session:
         yield Relay(session, idle=idle, proxy=proxy)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
-from tokend.wechat.trouble import CONNECT_SECONDS, ask_once, told
+from tokend.wechat.session import narrow_session
+from tokend.wechat.trouble import told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -39,15 +40,7 @@ async def open_transport(
     urls: Sequence[str], *, deadline: timedelta, proxy: str = ""
 ) -> AsyncIterator[Transport]:
     """To the first of *urls* that can be reached; every call ends within *deadline*."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True),
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=_HEADERS,
-        auto_decompress=False,
-        trust_env=False,
-        middlewares=[ask_once],
-    ) as session:
+    async with narrow_session(aiohttp.TCPConnector(force_close=True), _HEADERS) as session:
         yield Transport(session, urls, deadline=deadline, proxy=proxy)
 
 
