@@ -283,10 +283,11 @@ def _written(key: TokenKey, kept: list[str]) -> Written | None:
         return None
     if kept == _FOREIGN:
         raise unreadable(key.record, "no tokend wrote it")
-    text, digest, generation, fence = kept[:4]
-    return Written(
-        record=key.record, text=text, digest=digest, generation=int(generation), fence=int(fence)
-    )
+    text, digest, given_generation, given_fence = kept[:4]
+    fence = int(given_fence)
+    # Of a value that was given once they are one number, which very many keys have as one object.
+    generation = fence if given_generation == given_fence else int(given_generation)
+    return Written(record=key.record, text=text, digest=digest, generation=generation, fence=fence)
 
 
 def _source(script: str) -> str:
