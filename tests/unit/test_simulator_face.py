@@ -36,6 +36,11 @@ PATHS = {
     "media_upload": ("POST", "/cgi-bin/media/upload"),
     "media_get": ("GET", "/cgi-bin/media/get"),
     "getwxacodeunlimit": ("POST", "/wxa/getwxacodeunlimit"),
+    "jscode2session": ("GET", "/sns/jscode2session"),
+    "checksession": ("GET", "/wxa/checksession"),
+    "resetusersessionkey": ("GET", "/wxa/resetusersessionkey"),
+    "getuserphonenumber": ("POST", "/wxa/business/getuserphonenumber"),
+    "getpaidunionid": ("GET", "/wxa/getpaidunionid"),
 }
 
 

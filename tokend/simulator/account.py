@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tokend.simulator.address import address, is_listed
 from tokend.simulator.credential import TICKET_LENGTH, Pool, Verdict, base64url
-from tokend.simulator.refusal import Refusal
+from tokend.simulator.phone import Phones
+from tokend.simulator.refusal import MINUTELY, Refusal
 from tokend.simulator.tally import Tally, day, minute
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class Account:
 
     *ip_whitelist* holds ``1.2.3.4``, ``1.2.3.0/24`` or ``1.2.3.*``; empty means everybody.
     *administrator* is the errcode of a confirmation that is asked for or was refused (89503,
-    89506, 89507); 0 means none.
+    89506, 89507); 0 means none. Whether it is a mini-program is not asked: every account may be
+    opened on *phones*.
 
     Quotas: https://developers.weixin.qq.com/doc/service/Message_Management/API_Call_Limits.html
     That of tickets is "very limited" and not published; 200 is the least that the manual gives
@@ -45,6 +47,7 @@ class Account:
     classic: Pool = field(init=False, repr=False)
     stable: Pool = field(init=False, repr=False)
     tickets: dict[str, Pool] = field(init=False, repr=False)
+    phones: Phones = field(init=False, repr=False)
     forced_at: datetime | None = field(init=False, default=None)
     _random: Random = field(init=False, repr=False)
     _used: Tally = field(init=False, default_factory=Tally, repr=False)
@@ -55,6 +58,7 @@ class Account:
         self.classic = Pool(self._name_token)
         self.stable = Pool(self._name_token)
         self.tickets = {"jsapi": Pool(self._name_ticket), "wx_card": Pool(self._name_ticket)}
+        self.phones = Phones(self.appid, self._random)
 
     def admit(self, secret: object, caller: str) -> None:
         """Who knows the secret, from an address that the owner allows."""
@@ -99,8 +103,7 @@ class Account:
         self._used.count(what, day(now), limit, refusal)
 
     def _count_in_minute(self, what: str, now: datetime, limit: int) -> None:
-        text = "api minute-quota reach limit must slower retry next minute"
-        self._used.count(what, minute(now), limit, Refusal(45011, text))
+        self._used.count(what, minute(now), limit, Refusal(*MINUTELY))
 
     def _name_token(self) -> str:
         return _PREFIX + base64url(self._random, self.token_length - len(_PREFIX))

@@ -1,4 +1,4 @@
-"""The world over HTTP, through its weather; under ``/simulator/`` are the controls."""
+"""The world over HTTP, through its weather; under ``/simulator/`` are controls and users."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 
 from tokend.simulator.controls import Controls
 from tokend.simulator.media import File, Upload
+from tokend.simulator.users import Users
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -28,12 +29,13 @@ _PIECE = 2**16
 
 
 def make_app(world: World, weather: Weather, clock: Clock) -> web.Application:
-    """WeChat's routes, and the controls. *clock* is asked for ``now`` only."""
+    """WeChat's routes, the controls, and the users. *clock* is asked for ``now`` only."""
     wechat, controls = WeChat(world, weather, clock), Controls(world, weather, clock)
     app = web.Application()
     app.on_shutdown.append(wechat.end_trips)
     app.add_routes(wechat.routes())
     app.add_routes(controls.routes())
+    app.add_routes(Users(world, clock).routes())
     return app
 
 
@@ -70,11 +72,16 @@ class WeChat:
             "/cgi-bin/ticket/get": ("ticket_get", world.ticket_get),
             "/cgi-bin/get_api_domain_ip": ("get_api_domain_ip", world.get_api_domain_ip),
             "/cgi-bin/media/get": ("media_get", world.media_get),
+            "/sns/jscode2session": ("jscode2session", world.jscode2session),
+            "/wxa/checksession": ("checksession", world.checksession),
+            "/wxa/resetusersessionkey": ("resetusersessionkey", world.resetusersessionkey),
+            "/wxa/getpaidunionid": ("getpaidunionid", world.getpaidunionid),
         }
         posted: dict[str, tuple[str, Posted]] = {
             "/cgi-bin/stable_token": ("stable_token", self._stable_token),
             "/cgi-bin/message/custom/send": ("custom_send", world.custom_send),
             "/wxa/getwxacodeunlimit": ("getwxacodeunlimit", world.getwxacodeunlimit),
+            "/wxa/business/getuserphonenumber": ("getuserphonenumber", world.getuserphonenumber),
         }
         return [
             # HEAD would get a token, too, and with it end the life of another.

@@ -1,4 +1,4 @@
-"""The rules for official accounts and mini-programs (公众号, 小程序): tokens and tickets.
+"""The rules for official accounts and mini-programs (公众号, 小程序): tokens, tickets, logins.
 
 https://developers.weixin.qq.com/doc/service/api/base/api_getaccesstoken.html
 https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tokend.simulator import login
 from tokend.simulator.body import json_object
 from tokend.simulator.credential import OVERLAP, Credential, Verdict
 from tokend.simulator.refusal import Refusal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tokend.simulator.business import Call
     from tokend.simulator.ledger import Ledger
     from tokend.simulator.media import Answer
+    from tokend.simulator.phone import Phones
 
 A = TypeVar("A")
 
@@ -60,6 +62,25 @@ class Official:
     def getticket(self, query: Mapping[str, str], *, caller: str, now: datetime) -> dict[str, Any]:
         return self._answer(lambda: self._getticket(query, caller, now), now)
 
+    def jscode2session(
+        self, query: Mapping[str, str], *, caller: str, now: datetime
+    ) -> dict[str, Any]:
+        return self._answer(lambda: self._jscode2session(query, caller, now), now)
+
+    def about_users(
+        self,
+        endpoint: str,
+        rule: Callable[[Phones], dict[str, Any]],
+        query: Mapping[str, str],
+        *,
+        caller: str,
+        now: datetime,
+    ) -> dict[str, Any]:
+        """What *rule* answers of those on whose phones the token's account is opened."""
+        return self._answer(
+            lambda: rule(self._authorised(query, endpoint, caller, now).phones), now
+        )
+
     def business(
         self, call: Call, query: Mapping[str, str], *, caller: str, now: datetime
     ) -> Answer:
@@ -70,13 +91,13 @@ class Official:
         return self._answer(rule, now)
 
     def _token(self, query: Mapping[str, str], caller: str, now: datetime) -> dict[str, Any]:
-        account = self._admitted(query, "token", caller)
+        account = self._admitted(query, "token", caller, "client_credential")
         account.count_token(now)
         return _given(account.classic.issue(now), now)
 
     def _stable_token(self, body: bytes, caller: str, now: datetime) -> dict[str, Any]:
         form = self._form(body)
-        account = self._admitted(form, "stable_token", caller)
+        account = self._admitted(form, "stable_token", caller, "client_credential")
         forced = _is_forced(form)
         account.count_stable(now)
         return _given(_forced(account, now) if forced else _current(account, now), now)
@@ -100,6 +121,13 @@ class Official:
             "expires_in": ticket.seconds_left(now),
         }
 
+    def _jscode2session(
+        self, query: Mapping[str, str], caller: str, now: datetime
+    ) -> dict[str, Any]:
+        """Whether the whitelist guards this call, too, the manual does not say: it does."""
+        account = self._admitted(query, "jscode2session", caller, "authorization_code")
+        return login.session(account.phones, query, now)
+
     def _form(self, body: bytes) -> dict[str, Any]:
         try:
             return json_object(body)
@@ -107,10 +135,12 @@ class Official:
             self._ledger.count("", "stable_token")
             raise
 
-    def _admitted(self, form: Mapping[str, Any], endpoint: str, caller: str) -> Account:
+    def _admitted(
+        self, form: Mapping[str, Any], endpoint: str, caller: str, grant_type: str
+    ) -> Account:
         """The appid is looked at before anything else."""
         account = self._account(form.get("appid") or "", endpoint)
-        if form.get("grant_type") != "client_credential":
+        if form.get("grant_type") != grant_type:
             raise Refusal(40002, "invalid grant_type")
         if not form.get("secret"):
             raise Refusal(41004, "appsecret missing")

@@ -26,6 +26,11 @@ ENDPOINTS = (
     "media_upload",
     "media_get",
     "getwxacodeunlimit",
+    "jscode2session",
+    "checksession",
+    "resetusersessionkey",
+    "getuserphonenumber",
+    "getpaidunionid",
 )
 
 

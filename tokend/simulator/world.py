@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tokend.simulator import business
+from tokend.simulator import business, login
 from tokend.simulator.business import Call
 from tokend.simulator.credential import Credential, Verdict
 from tokend.simulator.ledger import Ledger
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokend.simulator.corp import Agent, Corp
     from tokend.simulator.credential import Pool
     from tokend.simulator.media import Answer, Upload
+    from tokend.simulator.phone import Phone, Phones
 
 
 class World:
@@ -114,6 +115,63 @@ class World:
         is_wecom = self._wecom.knows(query.get("access_token", ""), now)
         house = self._wecom if is_wecom else self._official
         return house.business(call, query, caller=caller, now=now)
+
+    # The users of mini-programs
+
+    def jscode2session(
+        self, query: Mapping[str, str], *, caller: str, now: datetime
+    ) -> dict[str, Any]:
+        """GET sns/jscode2session: who gave this code, and the session_key, once."""
+        return self._official.jscode2session(query, caller=caller, now=now)
+
+    def checksession(
+        self, query: Mapping[str, str], *, caller: str, now: datetime
+    ) -> dict[str, Any]:
+        """GET wxa/checksession: whether the session_key that signed lives."""
+
+        def rule(phones: Phones) -> dict[str, Any]:
+            return login.check_session_key(phones, query, now)
+
+        return self._official.about_users("checksession", rule, query, caller=caller, now=now)
+
+    def resetusersessionkey(
+        self, query: Mapping[str, str], *, caller: str, now: datetime
+    ) -> dict[str, Any]:
+        """GET wxa/resetusersessionkey: another in place of the session_key that signed."""
+
+        def rule(phones: Phones) -> dict[str, Any]:
+            return login.reset_session_key(phones, query, now)
+
+        return self._official.about_users(
+            "resetusersessionkey", rule, query, caller=caller, now=now
+        )
+
+    def getuserphonenumber(
+        self, query: Mapping[str, str], body: bytes, *, caller: str, now: datetime
+    ) -> dict[str, Any]:
+        """POST wxa/business/getuserphonenumber: whose code this is, by telephone, once."""
+
+        def rule(phones: Phones) -> dict[str, Any]:
+            return login.phone_number(phones, body, now)
+
+        return self._official.about_users("getuserphonenumber", rule, query, caller=caller, now=now)
+
+    def getpaidunionid(
+        self, query: Mapping[str, str], *, caller: str, now: datetime
+    ) -> dict[str, Any]:
+        """GET wxa/getpaidunionid: the unionid of who has just paid."""
+
+        def rule(phones: Phones) -> dict[str, Any]:
+            return login.paid_unionid(phones, query, now)
+
+        return self._official.about_users("getpaidunionid", rule, query, caller=caller, now=now)
+
+    def phone(self, appid: str, user: str) -> Phone:
+        """The phone on which *user*, who may have any name, opens the account.
+
+        Raises ``KeyError`` if there is no such account.
+        """
+        return self.accounts[appid].phones.of(user)
 
     # What else happens to an account
 
