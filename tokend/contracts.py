@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from tokend.model import Changes, Found, Issued, Lease, Token, TokenKey
+from tokend.model import Changes, Found, Issued, Lease, Note, Secret, Token, TokenKey
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from tokend.allowance import Allowance
     from tokend.errors import UpstreamError
@@ -38,8 +38,26 @@ class Source(Protocol):
         """Always another one, which ends the life of the one before."""
 
 
+class Shelf(Protocol):
+    """Notes by name. Both raise ``StoreError`` in trouble."""
+
+    async def find(self, name: str) -> Note | None:
+        """The one that has not ended. Raises ``RecordUnreadable`` if something else is there."""
+
+    async def swap(
+        self, name: str, before: Note | None, after: Secret | None, *, ends: datetime | None = None
+    ) -> bool:
+        """Put *after* in the place of *before*, until it *ends* by the wall clock; None is no note,
+        and no end. Or change nothing and tell so: something else stands there than *before*.
+        """
+
+
 class Store(Protocol):
     """What is kept between restarts and shared by nodes. All raise ``StoreError`` in trouble."""
+
+    @property
+    def shelf(self) -> Shelf:
+        """What is kept there besides tokens."""
 
     async def load(self, key: TokenKey) -> Token | None:
         """The kept token, expired or not. Raises ``RecordUnreadable`` if something else is there;

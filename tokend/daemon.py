@@ -10,7 +10,6 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,7 +22,7 @@ from tokend.api.handshakes import Handshakes
 from tokend.api.listeners import UnixSocket, serving
 from tokend.api.polls import Polls
 from tokend.api.room import Room, make_room
-from tokend.api.routes import Shaped, make_app
+from tokend.api.routes import make_app
 from tokend.api.screen import Screen
 from tokend.api.source import Proxies
 from tokend.api.warden import Warden
@@ -32,30 +31,22 @@ from tokend.audit.file import AuditFile
 from tokend.audit.trail import Trail
 from tokend.chronicle import Chronicle
 from tokend.errors import StoreError
-from tokend.facade.callers import Callers
-from tokend.facade.handles import Handles
 from tokend.facade.owners import Owners
-from tokend.facade.routes import Facade
 from tokend.findings import Verdict
 from tokend.fleet import Fleet
 from tokend.flights import flying
 from tokend.follower import Follower
-from tokend.forward.forward import Forward
-from tokend.forward.passages import Passages
 from tokend.metrics import lag
 from tokend.metrics.counts import Counts
-from tokend.metrics.keys import Keys
-from tokend.metrics.scrape import Scrape
 from tokend.notify.notifiers import notifying
-from tokend.page.routes import StatusPage
 from tokend.reload import Reload
 from tokend.schedule import Schedule
 from tokend.signals import signalled
 from tokend.store.opening import open_store
 from tokend.summary import RollCall
+from tokend.surfaces import Parts, surfaces
 from tokend.systemd import Systemd
-from tokend.upstreams import open_transports, urls
-from tokend.wechat.relay import open_relay
+from tokend.upstreams import open_transports
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -82,9 +73,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 OnServing: TypeAlias = "Callable[[list[str]], None]"
-
-# Between two pieces of a call that is passed on.
-_IDLE = timedelta(seconds=30)
 
 
 def _store(config: Config, clock: Clock) -> AbstractAsyncContextManager[Store]:
@@ -175,8 +163,22 @@ async def serve(
             reloading=partial(_reloading, systemd, reloaded),
             on_signal=partial(_hung_up, trail),
         )
-        shaped = await stack.enter_async_context(
-            _shaped(config, fleet, access, follower, owners=owners, clock=clock)
+        served = await stack.enter_async_context(
+            surfaces(
+                Parts(
+                    config=config,
+                    store=store,
+                    fleet=fleet,
+                    access=access,
+                    follower=follower,
+                    chronicle=chronicle,
+                    owners=owners,
+                    counts=counts,
+                    reload=reload,
+                    spawn=spawn,
+                    clock=clock,
+                )
+            )
         )
         make = partial(
             make_app,
@@ -188,13 +190,8 @@ async def serve(
             configuration=reload,
             trail=trail,
             chronicle=chronicle,
-            shaped=[
-                _scrape(
-                    config, counts, fleet, access, follower=follower, reload=reload, clock=clock
-                ),
-                _page(config, fleet, access, chronicle, follower, reload=reload, clock=clock),
-                *shaped,
-            ],
+            shaped=served.shaped,
+            rest=served.rest,
         )
         fleet.apply(config.apps)
         await follower.look_at_all()
@@ -315,66 +312,6 @@ def _trail(config: Config, clock: Clock) -> Iterator[Trail]:
 
 def _hung_up(trail: Trail, outcome: str) -> None:
     trail.add(Deed(what="reload", who="SIGHUP", outcome=outcome))
-
-
-@asynccontextmanager
-async def _shaped(
-    config: Config,
-    fleet: Fleet,
-    access: Access,
-    follower: Follower,
-    *,
-    owners: Owners,
-    clock: Clock,
-) -> AsyncIterator[list[Shaped]]:
-    """What SDKs for WeChat use: its own routes, and if so configured whatever has none here."""
-    handles = Handles(fleet.app, clock)
-    callers = Callers(fleet.keepers, fleet.records, access, owners=owners, handles=handles)
-    facade = Facade(fleet.keepers, callers, handles, follower=follower, clock=clock)
-    if not config.forward.enabled:
-        yield [facade]
-        return
-    upstreams = {platform: each[0] for platform, each in urls(config).items()}
-    async with open_relay(idle=_IDLE, proxy=config.wechat.proxy) as relay:
-        yield [facade, Forward(relay, Passages(callers, upstreams), awake=follower.awake)]
-
-
-def _scrape(
-    config: Config,
-    counts: Counts,
-    fleet: Fleet,
-    access: Access,
-    *,
-    follower: Follower,
-    reload: Reload,
-    clock: Clock,
-) -> Scrape:
-    """What Prometheus asks for."""
-    counts.read(follower, reload, config.terms)
-    keys = Keys(fleet.keepers, fleet.budgets, clock)
-    return Scrape(counts, keys, access, is_open=config.server.metrics == "open")
-
-
-def _page(
-    config: Config,
-    fleet: Fleet,
-    access: Access,
-    chronicle: Chronicle,
-    follower: Follower,
-    *,
-    reload: Reload,
-    clock: Clock,
-) -> StatusPage:
-    return StatusPage(
-        fleet.keepers,
-        access,
-        clock,
-        names=lambda: fleet.names,
-        chronicle=chronicle,
-        follower=follower,
-        configuration=reload,
-        terms=config.terms,
-    )
 
 
 async def _examine(store: Store, keys: Iterable[TokenKey]) -> None:

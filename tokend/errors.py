@@ -14,6 +14,10 @@
     │   ├── Forbidden
     │   │   └── Proxied                  or the operator, who knows the proxy in between
     │   ├── UnknownKey
+    │   ├── UnknownSession               the mini-program logs in again
+    │   ├── UnknownUser
+    │   ├── SignatureRefused             the same, or somebody has altered what is signed
+    │   ├── DataRefused                  the same, or it is not of this mini-program, or too old
     │   └── TooManyPolls
     ├── Crowded                      time: as many as tokend serves at once are there
     ├── NotReady                     time: no usable token right now
@@ -34,7 +38,14 @@
             ├── DayQuotaReached          time: the next day
             ├── AdministratorAsked       the account's administrator, who was sent a message
             ├── AdministratorRefused     the same, said no: an hour
-            └── AdministratorRefusedTwice  the same, said no twice: a day
+            ├── AdministratorRefusedTwice  the same, said no twice: a day
+            ├── CodeInvalid              the mini-program: a new code
+            ├── CodeUsed                 the same
+            ├── UserBlocked              nobody: WeChat holds this user for a risk
+            ├── LoginLimited             time: this user logs in too often
+            ├── LoginBusy                time: seconds
+            ├── SessionKeyEnded          the mini-program logs in again
+            └── IdentityRefused          the calling program: there is no such openid, or order
 
 A message says where and what, in lower case, and never holds a secret or a token.
 """
@@ -42,11 +53,11 @@ A message says where and what, in lower case, and never holds a secret or a toke
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
 
 
 class TokendError(Exception):
@@ -111,6 +122,22 @@ class Proxied(Forbidden):
 
 class UnknownKey(CallerError):
     """No such app, or no such kind of it."""
+
+
+class UnknownSession(CallerError):
+    """No such session of this app; or it is over, as its session_key may be."""
+
+
+class UnknownUser(CallerError):
+    """Nobody with this openid has logged in to this app."""
+
+
+class SignatureRefused(CallerError):
+    """What a phone sent is not signed with the session_key."""
+
+
+class DataRefused(CallerError):
+    """What a phone sent cannot be decrypted with the session_key, or is of somebody else."""
 
 
 class TooManyPolls(CallerError):
@@ -236,3 +263,36 @@ class AdministratorRefused(UpstreamRefused):
 
 class AdministratorRefusedTwice(UpstreamRefused):
     """89506: the administrator said no twice; no call for a day."""
+
+
+class CodeInvalid(UpstreamRefused):
+    """40029: no code of this app, or one that has ended."""
+
+
+class CodeUsed(UpstreamRefused):
+    """40163: a code is good for one exchange."""
+
+
+class UserBlocked(UpstreamRefused):
+    """40226: WeChat holds this user for a risk."""
+
+
+class LoginLimited(UpstreamRefused):
+    """45011: this user logs in too often."""
+
+    # It is counted by the minute.
+    retry_after = timedelta(minutes=1)
+
+
+class LoginBusy(UpstreamRefused):
+    """-1, where a user is asked about: the system is busy."""
+
+    retry_after = timedelta(seconds=1)
+
+
+class SessionKeyEnded(UpstreamRefused):
+    """87007, 87009: this session_key is none, or not the user's any more."""
+
+
+class IdentityRefused(UpstreamRefused):
+    """40003, 89300: WeChat knows no such openid, or order."""

@@ -95,6 +95,11 @@ class Fleet:
         tokens = self.records.get(f"{appid}/{ACCESS_TOKEN}")
         return self._apps[tokens.key.app].app if tokens else None
 
+    def named(self, name: str) -> App | None:
+        """The app that is configured now under this name."""
+        config = self._apps.get(name)
+        return config.app if config else None
+
     def has(self, key: TokenKey) -> bool:
         """Tell if it is kept."""
         return str(key) in self.keepers

@@ -96,7 +96,7 @@ class Keeper:
         self._checked_at = LONG_AGO
         self._plan = Plan(pace, duties.clock.now(), duties.draw)
         self._kept = Kept(key, self._plan, duties.clock)
-        self._flight: Flight | None = None
+        self._flight: Flight[Token] | None = None
         self._landing: asyncio.Event | None = None
         self._waiters = 0
         self._told: datetime | None = None
@@ -213,7 +213,7 @@ class Keeper:
         is_replaced = token.suspect or self._plan.purpose(now) is Purpose.REFRESH
         return (1 if is_replaced else 3, token.expires_at)
 
-    def refresh_if_due(self) -> Flight | None:
+    def refresh_if_due(self) -> Flight[Token] | None:
         """Start what the plan wants done now, if nobody is at it."""
         purpose = self._plan.purpose(self._duties.clock.now())
         if purpose is None or self._is_retired:
@@ -354,7 +354,7 @@ class Keeper:
 
     def _launch_request(
         self, condemned: Token | None, rejected: Secret | int | None, by: str
-    ) -> Flight:
+    ) -> Flight[Token]:
         now = self._duties.clock.now()
         forced = rejected is None
         wait = self._plan.wait_for_force(now) if forced else self._plan.wait_for_report(now)
@@ -380,7 +380,7 @@ class Keeper:
         token = self._kept.token
         return partial(self._refresher.refresh, token, partial(self._is_due, token), purse)
 
-    def _launch(self, purpose: Purpose, work: Work) -> Flight:
+    def _launch(self, purpose: Purpose, work: Work) -> Flight[Token]:
         self._kept.renew()
         self._flight = Flight(task=self._duties.spawn(self._fly(purpose, work)))
         return self._flight

@@ -187,6 +187,16 @@ class Changes:
     records: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What is kept besides tokens. *written* is how it stands in the store, which tells it from
+    whatever may stand there later.
+    """
+
+    text: Secret
+    written: str
+
+
 class State(StrEnum):
     """How good the token of a key is. *expired* and *missing* are not served."""
 
@@ -244,6 +254,7 @@ class Permission(StrEnum):
     RELOAD = "reload"
     SIGN = "sign"
     CALL = "call"
+    LOGIN = "login"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ _FIXED: dict[str, Callable[[Config], object]] = {
     "wechat": lambda config: config.wechat,
     "wecom": lambda config: config.wecom,
     "forward": lambda config: config.forward,
+    "login": lambda config: config.login,
     "refresh": lambda config: config.terms,
 }
 

@@ -115,6 +115,23 @@ def unauthorized(what: str) -> dict[str, Any]:
     return {"what": what, "outcome": "unauthorized"}
 
 
+SESSION, USER = "/v1/apps/{app}/sessions/{session}", "/v1/apps/{app}/users/{openid}"
+LOGINS = [
+    "POST /v1/apps/{app}/sessions",
+    f"GET {SESSION}",
+    f"DELETE {SESSION}",
+    f"PUT {SESSION}/user",
+    f"POST {SESSION}/verify",
+    f"POST {SESSION}/decrypt",
+    f"POST {SESSION}/check",
+    f"POST {SESSION}/reset",
+    f"GET {USER}",
+    f"DELETE {USER}",
+    f"DELETE {USER}/sessions",
+    "POST /v1/apps/{app}/phone-number",
+    "GET /v1/apps/{app}/paid-unionid",
+]
+
 CASES = [
     Case(GET_TOKEN, "shopper", SHOP_TOKEN, READ | {"who": "shopper"}),
     Case(GET_TOKEN, "stranger", SHOP_TOKEN, unauthorized("read")),
@@ -138,6 +155,12 @@ CASES = [
     Case(RELOAD, "shopper", "/v1/reload",
          {"who": "shopper", "what": "reload", "outcome": "forbidden"}),
     Case(RELOAD, "stranger", "/v1/reload", unauthorized("reload")),
+    *(Case(route, client, route.partition(" ")[2].format(app="shop", session="x" * 43, openid="oX"),
+           told | {"what": "login"}, {})
+      for route in LOGINS
+      for client, told in (
+          ("shopper", {"who": "shopper", "outcome": "forbidden", "key": "shop"}),
+          ("stranger", {"outcome": "unauthorized"}))),
     Case("GET /v1/apps", "shopper", "/v1/apps",
          {"who": "shopper", "what": "status", "outcome": "forbidden"}),
     Case("GET /v1/apps", "stranger", "/v1/apps", unauthorized("status")),

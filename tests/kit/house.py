@@ -28,6 +28,7 @@ from tokend.facade.routes import Facade
 from tokend.fleet import Fleet
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
+from tokend.login.desk import Desk, Rules
 from tokend.metrics.counts import Counts
 from tokend.metrics.keys import Keys
 from tokend.metrics.scrape import Scrape
@@ -155,13 +156,28 @@ class House:
         self.upstreams: dict[Platform, str] = {}
         self.counts.read(self, self, self.config.terms)
         metered = Keys(self.fleet.keepers, self.fleet.budgets, self.clock)
+        desk = Desk.of(
+            Rules(
+                lifetime=self.config.login.session_lifetime,
+                sliding=self.config.login.sliding,
+                data_age=self.config.login.data_age,
+            ),
+            shelf=self.store.shelf,
+            transport=self.wechat,
+            keepers=self.fleet.keepers,
+            app=self.fleet.named,
+            access=access,
+            awake=self.awake,
+            spawn=self._spawn,
+            meter=self.counts,
+            clock=self.clock,
+        )
         shaped = [
             Scrape(self.counts, metered, access, is_open=self.config.server.metrics == "open"),
             Facade(self.fleet.keepers, callers, handles, follower=self, clock=self.clock),
         ]
-        if relay:
-            passages = Passages(callers, self.upstreams)
-            shaped.append(Forward(relay, passages, awake=self.awake))
+        passages = Passages(callers, self.upstreams)
+        forward = Forward(relay, passages, awake=self.awake) if relay else None
         self.polls = Polls(most=most_polls, most_per_client=most_polls, most_at_socket=most_polls)
         page = StatusPage(
             self.fleet.keepers,
@@ -184,7 +200,8 @@ class House:
             chronicle=self.chronicle,
             screen=Screen(proxies=proxies),
             polls=self.polls,
-            shaped=[page, *shaped],
+            shaped=[page, *shaped, desk.sessions, desk.users],
+            rest=forward,
         )
         self.app.on_response_prepare.append(self.counts.answered)
         self.http: TestClient

@@ -72,6 +72,11 @@ _CALLS = {
     "/cgi-bin/gettoken": "gettoken",
     "/cgi-bin/get_jsapi_ticket": "get_jsapi_ticket",
     "/cgi-bin/ticket/get": "ticket_get",
+    "/sns/jscode2session": "jscode2session",
+    "/wxa/checksession": "checksession",
+    "/wxa/resetusersessionkey": "resetusersessionkey",
+    "/wxa/business/getuserphonenumber": "getuserphonenumber",
+    "/wxa/getpaidunionid": "getpaidunionid",
 }
 
 
@@ -125,7 +130,8 @@ class DirectTransport:
 
     def _ask(self, request: Request) -> dict[str, object]:
         call = getattr(self._world, _CALLS[request.path])
-        return call(request.body or request.query, caller="127.0.0.1", now=self._clock.now())
+        question = [each for each in (request.query, request.body) if each]
+        return call(*question, caller="127.0.0.1", now=self._clock.now())
 
 
 class Scene:

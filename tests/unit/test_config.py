@@ -416,8 +416,8 @@ def test_a_star_means_every_app(folder: Path) -> None:
         ),
         pytest.param(
             APP + CLIENT.replace('"read"', '"raed"'),
-            "clients.order.can[0]: must be 'read', 'refresh', 'force', 'status', 'reload', 'sign' "
-            "or 'call'",
+            "clients.order.can[0]: must be 'read', 'refresh', 'force', 'status', 'reload', "
+            "'sign', 'call' or 'login'",
             id="unknown permission",
         ),
         pytest.param(

@@ -34,6 +34,12 @@ class Problem:
     advice: str
 
 
+# What a phone sent may be of a session_key that has ended.
+_RENEWED = "take it for forged; or let the mini-program log in again, and get it from wx anew"
+
+# A code is good for one exchange, within five minutes.
+_NEW_CODE = "let the mini-program get a new code, and send each code once"
+
 # The first row that fits decides.
 PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (
@@ -86,6 +92,28 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(HTTPStatus.NOT_FOUND, "unknown_key", "GET /v1/apps lists the keys there are"),
     ),
     (
+        errors.UnknownSession,
+        Problem(
+            HTTPStatus.NOT_FOUND,
+            "unknown_session",
+            "let the mini-program log in again: wx.login, and POST the code to …/sessions",
+        ),
+    ),
+    (
+        errors.UnknownUser,
+        Problem(
+            HTTPStatus.NOT_FOUND, "unknown_user", "they are known once they have logged in here"
+        ),
+    ),
+    (
+        errors.SignatureRefused,
+        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "signature_refused", _RENEWED),
+    ),
+    (
+        errors.DataRefused,
+        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "data_refused", _RENEWED),
+    ),
+    (
         errors.TooManyPolls,
         Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -120,6 +148,31 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
             "configuration_refused",
             "the configuration before it stays in force; mend the file and reload it again",
         ),
+    ),
+    (
+        errors.CodeInvalid,
+        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "code_invalid", _NEW_CODE),
+    ),
+    (errors.CodeUsed, Problem(HTTPStatus.CONFLICT, "code_used", _NEW_CODE)),
+    (
+        errors.UserBlocked,
+        Problem(HTTPStatus.FORBIDDEN, "user_blocked", "refuse the login; do not try again"),
+    ),
+    (
+        errors.LoginLimited,
+        Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "login_limited",
+            "keep the session that there is; log in again only where it is unknown",
+        ),
+    ),
+    (
+        errors.LoginBusy,
+        Problem(HTTPStatus.SERVICE_UNAVAILABLE, "wechat_busy", "ask again after Retry-After"),
+    ),
+    (
+        errors.IdentityRefused,
+        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "identity_refused", "mend the request"),
     ),
     (
         errors.UpstreamRefused,
@@ -259,6 +312,8 @@ _LATER = (
     errors.TooManyPolls,
     errors.TooManyWrongKeys,
     errors.Crowded,
+    errors.LoginBusy,
+    errors.LoginLimited,
 )
 
 

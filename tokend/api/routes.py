@@ -63,7 +63,7 @@ class Configuration(Protocol):
 
 
 class Shaped(Protocol):
-    """Routes in WeChat's shape, or of the status page."""
+    """Routes in WeChat's shape, of the status page, or of logins."""
 
     def add_to(self, router: web.UrlDispatcher) -> None: ...
 
@@ -81,9 +81,10 @@ def make_app(
     shaped: Sequence[Shaped],
     screen: Screen,
     polls: Polls,
+    rest: Shaped | None = None,
 ) -> web.Application:
     """The API over *keepers*, by their keys (``shop/access_token``), whose *names* are in order;
-    *shaped* are WeChat's own.
+    *shaped* are other routes, and the *rest* is whatever has none.
     """
     rendered = Rendered()
     streams = Streams(polls, rendered, trail, clock, awake=follower.awake)
@@ -103,6 +104,8 @@ def make_app(
         middlewares=[audited(trail, clock), problems, screen.look],
         client_max_size=wire.LONGEST_BODY,
     )
+    for each in shaped:
+        each.add_to(app.router)
     app.router.add_get("/v1/apps", routes.status)
     app.router.add_get("/v1/events", happenings.serve, allow_head=False)
     app.router.add_get("/v1/apps/{app}/{kind}", routes.token)
@@ -114,8 +117,8 @@ def make_app(
     app.router.add_get("/openapi.json", routes.openapi)
     app.on_response_prepare.append(_named)
     app.on_shutdown.append(polls.end)
-    for each in shaped:
-        each.add_to(app.router)
+    if rest:
+        rest.add_to(app.router)
     return app
 
 

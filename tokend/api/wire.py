@@ -79,7 +79,7 @@ def _whole_number(name: str, text: str) -> int:
 
 async def rejected(request: web.Request) -> Secret | int | None:
     """``{"rejected": "<token>" or <generation>}``; None for ``{}``, a forced refresh."""
-    body = await _object(request)
+    body = await json_object(request)
     if set(body) - {"rejected"}:
         raise BadRequest('the body must be {"rejected": <token or generation>}, or {} to force')
     if not body:
@@ -94,7 +94,7 @@ async def rejected(request: web.Request) -> Secret | int | None:
 
 async def page(request: web.Request) -> tuple[str, str]:
     """``{"url": …, "kind": …}``: the page that is to be signed, and by which ticket."""
-    body = await _object(request)
+    body = await json_object(request)
     kind = body.get("kind", _SIGNING_KINDS[0])
     if set(body) - {"url", "kind"} or kind not in _SIGNING_KINDS:
         kinds = " or ".join(_SIGNING_KINDS)
@@ -116,7 +116,8 @@ async def read_body(request: web.Request) -> bytes:
         raise BadRequest("the connection ended before the body did") from None
 
 
-async def _object(request: web.Request) -> dict[str, Any]:
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """The body. Raises ``BadRequest``, or what ``read_body`` does."""
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise web.HTTPUnsupportedMediaType
     try:

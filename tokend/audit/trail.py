@@ -27,8 +27,9 @@ log = structlog.get_logger()
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 _MILLISECOND = timedelta(milliseconds=1)
 
-# What is given, and so told of by its generation.
+# What is given, and so told of by its generation; and what has none.
 _GIVEN = frozenset({"read", "handle", "sign", "call"})
+_DONE = frozenset({"login"})
 
 
 class _Use(NamedTuple):
@@ -42,6 +43,10 @@ class _Use(NamedTuple):
 
 def _use(deed: Deed) -> _Use:
     return _Use(deed.what, deed.who, deed.key, deed.generation)
+
+
+def _is_use(deed: Deed) -> bool:
+    return deed.what in _DONE or (deed.what in _GIVEN and bool(deed.generation))
 
 
 class Trail:
@@ -60,7 +65,7 @@ class Trail:
         now = self._clock.now()
         if deed.outcome == OK and deed.is_act:
             self._tell({**deed.facts(), "took_ms": took // _MILLISECOND})
-        elif deed.outcome == OK and deed.what in _GIVEN and deed.generation:
+        elif deed.outcome == OK and _is_use(deed):
             self._uses.note(_use(deed), deed, now)
         elif deed.has_failed:
             tally = self._refused if deed.who else self._strangers

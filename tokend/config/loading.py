@@ -21,6 +21,7 @@ from tokend.config.notify import Receivers
 from tokend.config.seals import read_seals
 from tokend.config.settings import (
     ForwardSettings,
+    LoginSettings,
     LogSettings,
     RefreshSettings,
     ServerSettings,
@@ -66,6 +67,7 @@ class Config:
     wechat: WechatSettings
     wecom: WecomSettings
     forward: ForwardSettings
+    login: LoginSettings
     log: LogSettings
     terms: Terms
     apps: Mapping[str, AppConfig]
@@ -168,30 +170,32 @@ class _Reading:
         wechat = self._section("wechat", WechatSettings)
         wecom = self._section("wecom", WecomSettings)
         forward = self._section("forward", ForwardSettings)
+        login = self._section("login", LoginSettings)
         log = self._section("log", LogSettings)
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
         accounts = Accounts(self._files, terms, self._before.apps)
         tables = self._tables(accounts)
         clients = self._read_clients(tables, server, forward)
         receivers = self._read_notify(tables)
-        login, seals = self._login(store), self._seals(store)
+        store_login, seals = self._login(store), self._seals(store)
         tls = self._tls(server)
         self.mistakes += wrong_names(store, accounts.keys) if store else ()
         self.mistakes += _unreachable(server)
         self.mistakes += _open_to_everyone(server, tables.clients)
         self.mistakes += listeners.insecure(server) if server else ()
-        if not (server and store and wechat and wecom and forward and log):
+        if not (server and store and wechat and wecom and forward and login and log):
             return None
         return Config(
             server=server,
             tls=tls,
             store=store,
-            store_login=login,
+            store_login=store_login,
             store_mirror=Mirror(plain=store.mirror, quoted=store.mirror_json),
             store_seals=seals,
             wechat=wechat,
             wecom=wecom,
             forward=forward,
+            login=login,
             log=log,
             terms=terms,
             apps=tables.apps,

@@ -201,6 +201,23 @@ class ForwardSettings(Section):
     enabled: bool = False
 
 
+class LoginSettings(Section):
+    """Whether users of mini-programs log in by way of tokend, and how long that lasts."""
+
+    enabled: bool = False
+    session_seconds: Annotated[int, Field(ge=300, le=31_536_000)] = 2_592_000
+    sliding: bool = True
+    data_age_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 300
+
+    @property
+    def session_lifetime(self) -> timedelta:
+        return timedelta(seconds=self.session_seconds)
+
+    @property
+    def data_age(self) -> timedelta:
+        return timedelta(seconds=self.data_age_seconds)
+
+
 # Every section there is.
 SECTIONS: dict[str, type[Section]] = {
     "server": ServerSettings,
@@ -209,5 +226,6 @@ SECTIONS: dict[str, type[Section]] = {
     "wechat": WechatSettings,
     "wecom": WecomSettings,
     "forward": ForwardSettings,
+    "login": LoginSettings,
     "log": LogSettings,
 }

@@ -11,11 +11,6 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES128
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.padding import PKCS7
-
 if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
@@ -41,6 +36,12 @@ class SessionKey:
 
     def encrypt(self, text: str, iv: bytes) -> str:
         """Base64, of AES-128-CBC with PKCS#7."""
+        # Not imported by a simulator whose phones have nothing to encrypt: it starts in less time.
+        from cryptography.hazmat.primitives.ciphers import Cipher  # noqa: PLC0415
+        from cryptography.hazmat.primitives.ciphers.algorithms import AES128  # noqa: PLC0415
+        from cryptography.hazmat.primitives.ciphers.modes import CBC  # noqa: PLC0415
+        from cryptography.hazmat.primitives.padding import PKCS7  # noqa: PLC0415
+
         padder = PKCS7(AES128.block_size).padder()
         padded = padder.update(text.encode()) + padder.finalize()
         encryptor = Cipher(AES128(b64decode(self.value)), CBC(iv)).encryptor()

@@ -68,6 +68,7 @@ _TRIALS: Mapping[str, tuple[tuple[str, ...], tuple[str | int, ...]]] = {
     "spend": (("budget",), (1, 1)),
     "refund": (("budget",), ()),
     "announce": (("changes",), ("scratch", "tokend:scratch", "nobody")),
+    "swap": (("note",), ("", "scratch", 1000)),
 }
 
 

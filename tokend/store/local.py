@@ -11,6 +11,7 @@ from tokend.errors import LeaseBusy, RecordUnreadable
 from tokend.model import Changes, Lease, Token
 from tokend.store import record as rules
 from tokend.store.seals import UNSEALED, Written, digest_of, unreadable
+from tokend.store.shelf import SealedShelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,13 +22,19 @@ if TYPE_CHECKING:
     from tokend.model import Found, TokenKey
     from tokend.store.record import Record
     from tokend.store.seals import Seals
+    from tokend.store.shelf import Board
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class Table(Protocol):
-    """Records by name; an update is atomic and, once it returns, as durable as the table is."""
+    """Records by name; an update is atomic and, once it returns, as durable as the table is. Beside
+    them is a *board* of texts.
+    """
+
+    @property
+    def board(self) -> Board: ...
 
     async def read(self, names: Sequence[str]) -> list[Record | RecordUnreadable]:
         """Each record, an empty one if there is none; or that it is none of tokend's."""
@@ -46,6 +53,7 @@ class LocalStore:
         self._table = table
         self._clock = clock
         self._seals = seals
+        self.shelf = SealedShelf(table.board, clock, seals)
 
     async def load(self, key: TokenKey) -> Token | None:
         (record,) = await self._table.read([key.record])

@@ -9,6 +9,7 @@ from tokend.store.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from tokend.errors import RecordUnreadable
 
@@ -20,6 +21,7 @@ class MemoryTable:
         self._records: dict[str, Record] = {}
         self._changed: dict[str, int] = {}
         self._cursor = 0
+        self.board = MemoryBoard()
 
     async def read(self, names: Sequence[str]) -> list[Record | RecordUnreadable]:
         return [self._read(name) for name in names]
@@ -39,3 +41,38 @@ class MemoryTable:
     async def changes(self, since: int) -> Changes:
         names = (name for name, cursor in self._changed.items() if cursor > since)
         return Changes(cursor=self._cursor, records=frozenset(names))
+
+
+class MemoryBoard:
+    """A dictionary of texts and their ends."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, tuple[str, datetime | None]] = {}
+        self._sweep_at = 1000
+
+    async def read(self, name: str, *, now: datetime) -> str | None:
+        text, ends = self._texts.get(name, (None, None))
+        return None if ends and ends <= now else text
+
+    async def swap(
+        self,
+        name: str,
+        before: str | None,
+        after: str | None,
+        *,
+        ends: datetime | None,
+        now: datetime,
+    ) -> bool:
+        if await self.read(name, now=now) != before:
+            return False
+        self._texts.pop(name, None)
+        if after is not None:
+            self._texts[name] = after, ends
+        if len(self._texts) >= self._sweep_at:
+            self._sweep(now)
+        return True
+
+    def _sweep(self, now: datetime) -> None:
+        """What has ended goes each time there are twice as many as were left."""
+        living = {name: kept for name, kept in self._texts.items() if not kept[1] or kept[1] > now}
+        self._texts, self._sweep_at = living, max(1000, 2 * len(living))

@@ -26,7 +26,9 @@ from tokend.store.examination import Examination
 from tokend.store.login import ANONYMOUS
 from tokend.store.mirror import NO_MIRROR
 from tokend.store.record import LONGEST_LEASE
+from tokend.store.redis_board import RedisBoard
 from tokend.store.seals import UNSEALED, Written, digest_of, unreadable
+from tokend.store.shelf import SealedShelf
 from tokend.store.wakeup import CHANNEL, listening
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ log = structlog.get_logger()
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 
-SCRIPTS = ("load", "acquire", "save", "release", "spend", "refund", "announce")
+SCRIPTS = ("load", "acquire", "save", "release", "spend", "refund", "announce", "swap")
 
 # What ``load`` says of something that no tokend wrote.
 _FOREIGN = ["unreadable"]
@@ -88,6 +90,7 @@ class RedisStore:
         self._told: dict[str, int] = {}
         self._look_back_at = timedelta.min
         self._scripts = {name: client.register_script(_source(name)) for name in SCRIPTS}
+        self.shelf = SealedShelf(RedisBoard(client, self._scripts["swap"]), clock, seals)
 
     async def load(self, key: TokenKey) -> Token | None:
         (kept,) = await self._kept([key])

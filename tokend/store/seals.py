@@ -39,6 +39,9 @@ _ENVELOPE = re.compile(
 )
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
+# In the year 5138.
+_NEVER = 99_999_999_999
+
 
 def digest_of(value: Secret) -> str:
     """What tells two values apart where neither can be read: 64 hex digits.
@@ -127,17 +130,33 @@ class Seals:
         except ValueError as error:
             raise unreadable(written.record, str(error), found=written.fingerprint) from None
 
+    def close_note(self, text: Secret, *, name: str, ends: datetime | None) -> str:
+        """The same for what is kept besides tokens; without *ends*, for ever."""
+        second = int(ends.timestamp()) if ends else _NEVER
+        return self.seals[0].close(text, name=name, ends=second)
+
+    def open_note(self, text: str, *, name: str) -> Opened:
+        """Raises ``RecordUnreadable`` and nothing else."""
+        try:
+            return self._opened(text, name=name)
+        except ValueError as error:
+            raise unreadable(name, str(error), found=Secret(text).fingerprint) from None
+
     def _open(self, written: Written) -> Opened:
-        name = seal_of(written.text)
-        seal = next((seal for seal in self.seals if seal.id == name), None)
-        if seal is None:
-            raise ValueError(self._why_not(name))
-        value = seal.open(written.text, name=_name(written.record, written.fence))
-        if seal.id == PLAIN:
-            return Opened(value=value)
-        if written.generation > written.fence or written.digest != digest_of(value):
+        opened = self._opened(written.text, name=_name(written.record, written.fence))
+        if opened.latest == _FOR_EVER:
+            return opened
+        if written.generation > written.fence or written.digest != digest_of(opened.value):
             raise ValueError("its generation or its digest was altered")
-        return Opened(value=value, latest=_ends(written.text) + TOLERANCE)
+        return opened
+
+    def _opened(self, text: str, *, name: str) -> Opened:
+        id_ = seal_of(text)
+        seal = next((seal for seal in self.seals if seal.id == id_), None)
+        if seal is None:
+            raise ValueError(self._why_not(id_))
+        value = seal.open(text, name=name)
+        return Opened(value=value, latest=_FOR_EVER if seal.id == PLAIN else _latest(text))
 
     def _why_not(self, name: str) -> str:
         if name == PLAIN:
@@ -170,8 +189,9 @@ def unreadable(record: str, why: str, *, found: str = "") -> RecordUnreadable:
     return RecordUnreadable(f"the record {record} cannot be used: {why}", found=found)
 
 
-def _ends(text: str) -> datetime:
-    return datetime.fromtimestamp(int(_parts(text)["ends"]), UTC)
+def _latest(text: str) -> datetime:
+    """By the wall clock of whoever reads it."""
+    return datetime.fromtimestamp(int(_parts(text)["ends"]), UTC) + TOLERANCE
 
 
 def _parts(text: str) -> re.Match[str]:

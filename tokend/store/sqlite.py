@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tokend.errors import RecordUnreadable, StoreError
 from tokend.model import Changes
+from tokend.store import sqlite_board
 from tokend.store.record import Record
 from tokend.store.seals import unreadable
+from tokend.store.sqlite_board import SqliteBoard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -29,7 +31,7 @@ _T = TypeVar("_T")
 
 _LONGEST_RECORD = 64 * 1024
 
-_SETUP = """
+_SETUP = f"""
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     CREATE TABLE IF NOT EXISTS record (
@@ -38,6 +40,7 @@ _SETUP = """
         change INTEGER NOT NULL
     );
     CREATE INDEX IF NOT EXISTS record_change ON record (change);
+    {sqlite_board.SETUP}
 """
 # As bytes, and no more of them than a record may have: it may be anything.
 _READ = """
@@ -68,6 +71,7 @@ class SqliteTable:
     def __init__(self, path: Path, file: _File) -> None:
         self._path = path
         self._file = file
+        self.board = SqliteBoard(self._step)
 
     async def read(self, names: Sequence[str]) -> list[Record | RecordUnreadable]:
         return await self._run(lambda: self._file.read(names))
@@ -81,6 +85,9 @@ class SqliteTable:
     async def durability(self) -> tuple[str, int]:
         """``journal_mode`` and ``synchronous`` as SQLite has set them, whatever it was asked."""
         return await self._run(self._file.durability)
+
+    async def _step(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        return await self._run(lambda: self._file.step(work))
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         with _told(self._path):
@@ -124,6 +131,11 @@ class _File:
         rows = self._connection.execute(_CHANGES, (since,)).fetchall()
         cursor = max((change for _, change in rows), default=min(since, self._last_change()))
         return Changes(cursor=cursor, records=frozenset(name for name, _ in rows))
+
+    def step(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """All of *work*, or nothing."""
+        with self._transaction():
+            return work(self._connection)
 
     def durability(self) -> tuple[str, int]:
         (journal,) = self._connection.execute("PRAGMA journal_mode").fetchone()

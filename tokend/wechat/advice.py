@@ -81,3 +81,35 @@ REJECTED = Advice(
     "the access_token is replaced, and this asked for again with the new one",
     "access_token 会被更换，然后用新的重新请求",
 )
+CODE = Advice(
+    "let the mini-program call wx.login again and send the new code, once",
+    "让小程序重新调用 wx.login，并发送新的 code，只发送一次",
+)
+BLOCKED = Advice(
+    "WeChat holds this user for a risk; refuse the login",
+    "微信判定该用户为高风险用户；请拒绝其登录",
+)
+OFTEN = Advice(
+    "this user logs in too often; keep the session, and log in again only once it is over",
+    "该用户登录过于频繁；请保留会话，仅在会话失效后重新登录",
+)
+AGAIN = Advice(
+    "ask again in a moment",
+    "请稍后重试",
+)
+RENEW = Advice(
+    "the session_key has ended; let the mini-program log in again",
+    "session_key 已失效；请让小程序重新登录",
+)
+OPENID = Advice(
+    "check the openid: it must be a user of {app}",
+    "检查 openid：必须是 {app} 的用户",
+)
+ORDER = Advice(
+    "check the order: it must be of this user, and paid within the last five minutes",
+    "检查订单：必须属于该用户，且在最近五分钟内支付",
+)
+BIND = Advice(
+    "bind {app} to an account of WeChat's Open Platform; there is no unionid before",
+    "请将 {app} 绑定到微信开放平台账号；此前没有 unionid",
+)

@@ -39,12 +39,12 @@ _ADDRESS = re.compile(r"invalid ip ([0-9A-Fa-f.:]{2,45})")
 _RID = re.compile(r",? ?rid: ?([0-9A-Za-z-]+)")
 _ERRMSG_LENGTH = 200
 
-_Meanings: TypeAlias = dict[int, tuple[type[UpstreamRefused], advice.Advice]]
+Meanings: TypeAlias = dict[int, tuple[type[UpstreamRefused], advice.Advice]]
 
 # errcode → who has to act, and on what.
 # https://developers.weixin.qq.com/doc/oplatform/developers/troubleshooting/
 # https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html
-_OFFICIAL: _Meanings = {
+OFFICIAL: Meanings = {
     -1: (UpstreamBusy, advice.WAIT),
     40001: (SecretRefused, advice.WRONG),
     40002: (UpstreamRefused, advice.REQUEST),
@@ -81,7 +81,7 @@ _OFFICIAL: _Meanings = {
 
 # Where WeCom means something else by them. Bad secrets are not to be tried again and again: two
 # thousand in an hour bar the address. https://developer.work.weixin.qq.com/document/path/90313
-_WECOM: _Meanings = _OFFICIAL | {
+_WECOM: Meanings = OFFICIAL | {
     40001: (SecretRefused, advice.CORP_WRONG),
     40013: (UpstreamRefused, advice.CORPID),
     40091: (SecretRefused, advice.CORP_WRONG),
@@ -94,13 +94,13 @@ _WECOM: _Meanings = _OFFICIAL | {
 }
 
 # Where an access_token was sent in place of a secret.
-_WITH_TOKEN: _Meanings = {
+WITH_TOKEN: Meanings = {
     40001: (TokenRejected, advice.REJECTED),
     40014: (TokenRejected, advice.REJECTED),
     42001: (TokenRejected, advice.REJECTED),
 }
 
-_MEANINGS = {Platform.OFFICIAL: _OFFICIAL, Platform.WECOM: _WECOM}
+_MEANINGS = {Platform.OFFICIAL: OFFICIAL, Platform.WECOM: _WECOM}
 
 
 # Less life than this is a mistake. WeCom gives what is left of a token's.
@@ -116,13 +116,21 @@ def read_token(body: bytes, app: App) -> Issued:
 
 def read_ticket(body: bytes, app: App) -> Issued:
     """A ticket that was asked for with an access_token; besides ``TokenRejected``."""
-    return _read_issued(body, "ticket", app, _MEANINGS[app.platform] | _WITH_TOKEN)
+    return _read_issued(body, "ticket", app, _MEANINGS[app.platform] | WITH_TOKEN)
 
 
-def _read_issued(body: bytes, field: str, app: App, meanings: _Meanings) -> Issued:
+def read_content(body: bytes, app: App, meanings: Meanings) -> dict[str, Any]:
+    """What is answered to *app* where that is no errcode. Raises as *meanings* say, and
+    ``UpstreamUnclear``.
+    """
     content = _json_object(body)
     _raise_refusal(content, app, meanings)
-    value = _value(content.get(field), field)
+    return content
+
+
+def _read_issued(body: bytes, field: str, app: App, meanings: Meanings) -> Issued:
+    content = read_content(body, app, meanings)
+    value = secret_value(content.get(field), field)
     return Issued(value=value, lifetime=_lifetime(content, _SHORTEST[app.platform]))
 
 
@@ -144,7 +152,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _raise_refusal(content: dict[str, Any], app: App, meanings: _Meanings) -> None:
+def _raise_refusal(content: dict[str, Any], app: App, meanings: Meanings) -> None:
     errcode = content.get("errcode", 0)
     if isinstance(errcode, bool) or not _ERRCODE.fullmatch(str(errcode)):
         raise UpstreamUnclear("an errcode that is not a number")
@@ -173,7 +181,7 @@ def _printable(errmsg: str, *, hide: Secret) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in cut)
 
 
-def _value(value: object, field: str) -> Secret:
+def secret_value(value: object, field: str) -> Secret:
     """1 to 4096 visible ASCII characters: WeChat asks to be ready for 512 and may grow."""
     if not isinstance(value, str):
         raise UpstreamUnclear(f"an answer without {field}")

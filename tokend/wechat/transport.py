@@ -37,10 +37,17 @@ _HEADERS = {
 
 @asynccontextmanager
 async def open_transport(
-    urls: Sequence[str], *, deadline: timedelta, proxy: str = ""
+    urls: Sequence[str], *, deadline: timedelta, proxy: str = "", connections: int = 0
 ) -> AsyncIterator[Transport]:
-    """To the first of *urls* that can be reached; every call ends within *deadline*."""
-    async with narrow_session(aiohttp.TCPConnector(force_close=True), _HEADERS) as session:
+    """To the first of *urls* that can be reached; every call ends within *deadline*. Each has a
+    connection of its own; with *connections*, it takes turns with others on so many.
+    """
+    connector = (
+        aiohttp.TCPConnector(limit=connections, limit_per_host=0)
+        if connections
+        else aiohttp.TCPConnector(force_close=True)
+    )
+    async with narrow_session(connector, _HEADERS) as session:
         yield Transport(session, urls, deadline=deadline, proxy=proxy)
 
 

@@ -14,11 +14,12 @@ _PROBLEMS = {
     "400": "the request has to change",
     "401": "no client key, or none that is known",
     "403": "this client may not do this, or has no such app; or a browser, or a proxy, asks",
-    "404": "no such key",
+    "404": "no such key, session or user",
     "408": "the body did not come within five seconds",
-    "409": "the file has mistakes; the configuration before it stays in force",
+    "409": "what was sent is of no use: the configuration has mistakes, or the code is used up",
     "413": "the body is too large",
     "415": "the body is not plain application/json",
+    "422": "what a phone sent is not what it should be",
     "429": "too often; later",
     "502": "WeChat said no",
     "503": "later",
@@ -40,6 +41,11 @@ def answered(description: str, shape: str, *others: Answers) -> Answers:
     for other in others:
         content |= other
     return {"description": description, "content": content}
+
+
+def body(shape: str) -> Answers:
+    """What is sent: JSON of that *shape*."""
+    return {"required": True, "content": {"application/json": {"schema": named(shape)}}}
 
 
 def text(media_type: str) -> Answers:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokend.api.description.answers import ACCESS, BODY, KEY, answered, answers, text
-from tokend.api.description.shapes import named
+from tokend.api.description.answers import ACCESS, BODY, KEY, answered, answers, body, text
+from tokend.api.description.logins import LOGINS
 from tokend.model import State
 
 Operation = dict[str, Any]
@@ -49,10 +49,6 @@ _APP = _in_path("app", "as the configuration names it", _NAME)
 _KIND = _in_path("kind", "access_token, or a kind of ticket", _NAME)
 
 
-def _body(shape: str) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": named(shape)}}}
-
-
 def _open(summary: str, responses: dict[str, Any]) -> Operation:
     """Whoever asks."""
     return {"summary": summary, "security": [], "responses": responses}
@@ -71,7 +67,7 @@ def _wechat(summary: str, *required: str, optional: tuple[str, ...] = ()) -> Ope
     }
 
 
-PATHS: dict[str, dict[str, Any]] = {
+PATHS: dict[str, dict[str, Any]] = LOGINS | {
     "/v1/apps": {
         "get": {
             "summary": "How every key is, without values, a page at a time",
@@ -120,7 +116,7 @@ PATHS: dict[str, dict[str, Any]] = {
         "parameters": [_APP, _KIND],
         "post": {
             "summary": "Report a token that WeChat rejected, or force a new one",
-            "requestBody": _body("Rejected"),
+            "requestBody": body("Rejected"),
             "responses": answers(
                 {"200": answered("the token to use now", "Replaced")}, *KEY, *BODY, "502"
             ),
@@ -130,7 +126,7 @@ PATHS: dict[str, dict[str, Any]] = {
         "parameters": [_APP],
         "post": {
             "summary": "What a web page needs for wx.config, or wx.agentConfig",
-            "requestBody": _body("Page"),
+            "requestBody": body("Page"),
             "responses": answers({"200": answered("signed", "Signature")}, *KEY, *BODY),
         },
     },
@@ -226,7 +222,7 @@ PATHS: dict[str, dict[str, Any]] = {
                 answers({"200": answered("as WeChat answers", "WechatToken")}, "400", "408", "413"),
             ),
             "tags": ["as WeChat"],
-            "requestBody": _body("StableToken"),
+            "requestBody": body("StableToken"),
         },
         "get": _wechat("It takes a POST, and says so in WeChat's way"),
     },

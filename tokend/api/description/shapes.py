@@ -50,6 +50,9 @@ _VALUES = {"access_token": _STRING, "ticket": _STRING}
 
 _ERROR = _object({"message": _STRING}, {"errcode": _INTEGER, "advice": _STRING})
 
+# Of a user of a mini-program; what is not known is not there.
+_KNOWN = {"unionid": _STRING, "user": _STRING}
+
 SHAPES: dict[str, Shape] = {
     "Token": {
         **_object(_TOKEN, _VALUES),
@@ -143,6 +146,38 @@ SHAPES: dict[str, Shape] = {
             "not_ready_keys": _INTEGER,
         }
     ),
+    "Code": _object({"code": {"type": "string", "pattern": "^[!-~]{1,512}$"}}),
+    "Begun": {
+        **_object(
+            {
+                "session": _STRING,
+                "openid": _STRING,
+                "new": {"type": "boolean"},
+                "expires_in": _SECONDS,
+            },
+            _KNOWN,
+        ),
+        "description": "A session, by an id that nobody is told a second time.",
+    },
+    "Session": _object(
+        {"openid": _STRING, "age": _SECONDS, "expires_in": _SECONDS},
+        _KNOWN,
+    ),
+    "User": _object(
+        {
+            "openid": _STRING,
+            "since": {"type": "integer", "description": "Unix time"},
+        },
+        _KNOWN,
+    ),
+    "Bound": _object({"user": {"type": "string", "minLength": 1, "maxLength": 256}}),
+    "Signed": _object({"rawData": _STRING, "signature": _STRING}),
+    "Encrypted": _object({"encryptedData": _STRING, "iv": _STRING}),
+    "Any": {"type": "object", "description": "As WeChat's manual describes it."},
+    "Phone": _object(
+        {}, {"phoneNumber": _STRING, "purePhoneNumber": _STRING, "countryCode": _STRING}
+    ),
+    "Union": _object({"openid": _STRING, "unionid": _STRING}),
     "Problem": {
         "type": "object",
         "description": "RFC 9457. code is stable, advice says what to do.",

@@ -1,0 +1,38 @@
+"""The way to WeChat for what is asked about users; each call is counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from tokend.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokend.clock import Clock
+    from tokend.contracts import Meter
+    from tokend.model import App
+    from tokend.wechat.recipes import Request
+    from tokend.wechat.transport import Transport
+
+_T = TypeVar("_T")
+
+
+class Way:
+    """Apart from that for tokens: many users may be at it, and a refresh waits for none of them."""
+
+    def __init__(self, transport: Transport, meter: Meter, clock: Clock) -> None:
+        self._transport = transport
+        self._meter = meter
+        self._clock = clock
+
+    async def ask(self, app: App, request: Request, read: Callable[[bytes, App], _T]) -> _T:
+        """What *read* makes of the answer. Raises ``UpstreamError``."""
+        began = self._clock.elapsed()
+        try:
+            answer = read(await self._transport.send(request), app)
+        except UpstreamError as error:
+            self._meter.asked(request.path, self._clock.elapsed() - began, error)
+            raise
+        self._meter.asked(request.path, self._clock.elapsed() - began, None)
+        return answer

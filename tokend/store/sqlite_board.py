@@ -1,0 +1,78 @@
+"""Texts in the SQLite file of the tokens."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Awaitable, Callable
+    from typing import Protocol, TypeVar
+
+    _T = TypeVar("_T")
+
+    class Run(Protocol):
+        """Does *work* in the thread of the file, in a transaction, or raises ``StoreError``."""
+
+        def __call__(self, work: Callable[[sqlite3.Connection], _T]) -> Awaitable[_T]: ...
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+SETUP = """
+    CREATE TABLE IF NOT EXISTS note (
+        name TEXT PRIMARY KEY,
+        text TEXT NOT NULL,
+        ends INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS note_ends ON note (ends) WHERE ends IS NOT NULL;
+"""
+_READ = "SELECT text FROM note WHERE name = ? AND (ends IS NULL OR ends > ?)"
+_WRITE = "INSERT OR REPLACE INTO note (name, text, ends) VALUES (?, ?, ?)"
+_ERASE = "DELETE FROM note WHERE name = ?"
+
+# With each one that is written, some that have ended go: so there are never many more than live.
+_SWEEP = "DELETE FROM note WHERE name IN (SELECT name FROM note WHERE ends <= ? LIMIT 8)"
+
+
+class SqliteBoard:
+    """One row each."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def read(self, name: str, *, now: datetime) -> str | None:
+        return await self._run(lambda connection: _read(connection, name, now))
+
+    async def swap(
+        self,
+        name: str,
+        before: str | None,
+        after: str | None,
+        *,
+        ends: datetime | None,
+        now: datetime,
+    ) -> bool:
+        def step(connection: sqlite3.Connection) -> bool:
+            connection.execute(_SWEEP, (_microseconds(now),))
+            if _read(connection, name, now) != before:
+                return False
+            if after is None:
+                connection.execute(_ERASE, (name,))
+            else:
+                row = (name, after, _microseconds(ends) if ends else None)
+                connection.execute(_WRITE, row)
+            return True
+
+        return await self._run(step)
+
+
+def _read(connection: sqlite3.Connection, name: str, now: datetime) -> str | None:
+    row = connection.execute(_READ, (name, _microseconds(now))).fetchone()
+    return str(row[0]) if row else None
+
+
+def _microseconds(when: datetime) -> int:
+    return (when - _EPOCH) // _MICROSECOND
