@@ -68,7 +68,7 @@ def check_watermark(
 def _is_near(timestamp: object, now: datetime, distance: timedelta) -> bool:
     if isinstance(timestamp, bool) or not isinstance(timestamp, int):
         return False
-    return abs(now.timestamp() - timestamp) <= distance.total_seconds()
+    return abs(int(now.timestamp()) - timestamp) <= distance.total_seconds()
 
 
 def _bytes(session_key: Secret) -> bytes:

@@ -8,7 +8,7 @@ from tokend.model import Changes
 from tokend.store.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from tokend.errors import RecordUnreadable
@@ -49,6 +49,10 @@ class MemoryBoard:
     def __init__(self) -> None:
         self._texts: dict[str, tuple[str, datetime | None]] = {}
         self._sweep_at = 1000
+
+    @property
+    def names(self) -> Collection[str]:
+        return self._texts.keys()
 
     async def read(self, name: str, *, now: datetime) -> str | None:
         text, ends = self._texts.get(name, (None, None))
