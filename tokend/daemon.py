@@ -151,7 +151,7 @@ async def serve(
             meter=counts,
         )
         roll = RollCall(fleet.keepers, chronicle.look)
-        follower = Follower(store, fleet.records, config.terms, clock)
+        follower = Follower(store, fleet.records, clock)
         access = Access(config.clients.values(), clock)
         handshakes = Handshakes(config.tls.context, clock) if config.tls else None
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tokend.contracts import Store
     from tokend.keeper import Keeper
     from tokend.model import Found
-    from tokend.terms import Terms
 
 log = structlog.get_logger()
 
@@ -48,12 +47,9 @@ class Follower:
     *trouble* is what is wrong with the store, while it is.
     """
 
-    def __init__(
-        self, store: Store, keepers: Mapping[str, Keeper], terms: Terms, clock: Clock
-    ) -> None:
+    def __init__(self, store: Store, keepers: Mapping[str, Keeper], clock: Clock) -> None:
         self._store = store
         self._keepers = keepers
-        self._lease = terms.lease
         self._to_tell: set[str] = set()
         self._again_at: dict[str, timedelta] = {}
         self._clock = clock
@@ -112,7 +108,9 @@ class Follower:
         await self.look()
 
     async def _hear(self) -> None:
-        """What has changed, is lost, or was being refreshed by somebody who may have died."""
+        """What has changed, is lost, or is being refreshed by somebody who may give up, or die,
+        which nobody announces.
+        """
         changes = await self._store.changes(self._cursor)
         if changes.cursor < self._cursor:
             log.error("store_forgot", keys=len(self._keepers))
@@ -166,7 +164,7 @@ class Follower:
         self._to_tell.discard(record)
         self._again_at.pop(record, None)
         if again:
-            self._again_at[record] = self._clock.elapsed() + self._lease
+            self._again_at[record] = self._clock.elapsed() + _PAUSE
 
     def _beat(self) -> None:
         self._looked_at = self._clock.elapsed()

@@ -28,6 +28,7 @@ from tokend.errors import (
 from tokend.flight import Flight
 from tokend.happening import noticed, refreshed
 from tokend.kept import Kept
+from tokend.leases import this_node
 from tokend.model import Replaced, Status
 from tokend.plan import LONG_AGO, NEVER, Plan, Purpose
 
@@ -157,11 +158,17 @@ class Keeper:
             token=self._kept.token,
             expires_in=self._kept.remaining(now),
             refreshing=self._flight is not None,
+            refreshing_elsewhere=self._refreshing_elsewhere(),
             next_refresh_in=max(self._plan.refresh_at - now, _NO_TIME),
             failures=self._plan.failures,
             error=self._plan.error,
             record_trouble=self._refresher.record_trouble,
         )
+
+    def _refreshing_elsewhere(self) -> str:
+        """As the store has told; a flight of this node waits for it meanwhile."""
+        node = self._kept.token.refreshing_on if self._kept.token else ""
+        return node if node and node != this_node() else ""
 
     @property
     def spent(self) -> int:
@@ -309,10 +316,12 @@ class Keeper:
             self._kept.adopt(found, asked=False)
         elif found is not None:
             self._kept.doubt(suspect=found.suspect)
+        node = found.refreshing_on if found else ""
+        self._kept.leased_to(node)
         self._tell(token)
         if token and self._kept.token and (happening := noticed(token, self._kept.token)):
             self._duties.on_event(self, happening)
-        return found is not None and found.refreshing
+        return bool(node)
 
     async def _replace_nothing(self, rejected: Secret | int | None, by: str) -> Replaced:
         """Without a usable token a report adds nothing; an operator need not wait for the plan."""

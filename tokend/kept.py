@@ -111,8 +111,8 @@ class Kept:
         is the same.
         """
         known, now = self.token, self._clock.now()
-        if token.refreshing:
-            token = replace(token, refreshing=False)
+        if token.refreshing_on:
+            token = replace(token, refreshing_on="")
         if known is None or known.value != token.value:
             if known is None or token.generation > known.generation or not self.usable(now):
                 self._take(token, now, asked=asked)
@@ -144,6 +144,13 @@ class Kept:
             self._revise(replace(self.token, suspect=suspect))
             tell = log.warning if suspect else log.info
             tell("token_suspect" if suspect else "token_confirmed", **self._facts(self.token))
+
+    def leased_to(self, node: str) -> None:
+        """The store says that this *node* is about to refresh it; "" is none. What is served is as
+        it was.
+        """
+        if self.token is not None and self.token.refreshing_on != node:
+            self.token = replace(self.token, refreshing_on=node)
 
     def miss(self) -> None:
         """The store does not have it, or an older one."""

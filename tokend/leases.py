@@ -26,6 +26,11 @@ log = structlog.get_logger()
 _SAVE_PAUSES = (timedelta(seconds=0.2), timedelta(seconds=0.5))
 
 
+def this_node() -> str:
+    """As operators know it: host and process."""
+    return f"{platform.node()}/{os.getpid()}"
+
+
 class Leases:
     """Of *key*, in *store*. All raise ``StoreError``, unless they say otherwise."""
 
@@ -44,7 +49,7 @@ class Leases:
         acquire = partial(
             self._store.acquire,
             self._key,
-            owner=f"{platform.node()}/{os.getpid()}/{secrets.token_hex(8)}",
+            owner=f"{this_node()}/{secrets.token_hex(8)}",
             ttl=self._terms.lease,
             above=above,
             quarantine=self._terms.quarantine,

@@ -123,7 +123,8 @@ class Token:
     *generation* numbers the value: it grows with each new value and stays while the value stays.
     *fence* numbers the refresh that gave the value last.
     *suspect* means that another node may have superseded it without our knowing.
-    *refreshing* means that somebody is about to; if they die over it, it is suspect.
+    *refreshing_on* is the node that is about to refresh it, or ""; if it dies over that, the value
+    is suspect.
     *stored* is false while only this process knows it.
     """
 
@@ -132,7 +133,7 @@ class Token:
     fence: int
     expires_at: datetime
     suspect: bool = False
-    refreshing: bool = False
+    refreshing_on: str = ""
     stored: bool = True
 
     @classmethod
@@ -172,11 +173,18 @@ Found: TypeAlias = "Token | StoreError | None"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to refresh *key*, held by *owner* under the number *fence*."""
+    """The right to refresh *key*, held by *owner*, who is ``host/pid/random``, under the number
+    *fence*.
+    """
 
     key: TokenKey
     owner: str
     fence: int
+
+
+def node_of(owner: str) -> str:
+    """The ``host/pid`` that a lease's *owner* is on."""
+    return owner.rpartition("/")[0] or owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +231,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What an operator sees of a key. *record_trouble* is what is wrong with it in the store."""
+    """What an operator sees of a key. It is *refreshing* here; *refreshing_elsewhere* is the other
+    node that has the lease, or "". *record_trouble* is what is wrong with it in the store.
+    """
 
     key: TokenKey
     state: State
@@ -233,6 +243,7 @@ class Status:
     next_refresh_in: timedelta
     failures: int
     error: TokendError | None
+    refreshing_elsewhere: str = ""
     record_trouble: str | None = None
 
 

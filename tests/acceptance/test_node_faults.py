@@ -7,12 +7,13 @@ to the failpoint. Nobody reports anything: what follows, tokend does by itself.
 from __future__ import annotations
 
 import asyncio
+import platform
 import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.nodes import POLL, QUARANTINE, TAKEOVER
+from kit.nodes import LEASE, POLL, QUARANTINE, TAKEOVER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +63,28 @@ async def test_a_node_killed_in_a_refresh_is_followed_by_the_other_within_lease_
     assert time.monotonic() - struck_at <= TAKEOVER
     assert await nodes.wechat.is_valid(str(new["access_token"]))
     assert await nodes.wechat.calls("token") == 1 + CALLS[point]
+
+
+async def test_the_status_names_the_node_that_has_the_lease_until_it_has_run_out(
+    nodes: Cluster, redis: RedisServer
+) -> None:
+    config = nodes.config(f"unix://{redis.path}", method="token")
+    stopped, other = (
+        await nodes.start(config, "before_request", "SIGSTOP"),
+        await nodes.start(config),
+    )
+    for node in (stopped, other):
+        answer = await node.until(lambda answer: answer["status"] == 200, within=DUE_WITHIN)
+    report = asyncio.create_task(stopped.report(int(answer["generation"])))
+    await nodes.strike(within=DUE_WITHIN)
+    name = f"{platform.node()}/{stopped.process.process.pid}"
+
+    await other.until_refreshed_by(name, within=LEASE)
+    async with other.session.get("/status") as response:
+        assert f"<dd>{name}</dd>" in await response.text()
+
+    await other.until_refreshed_by(None, within=2 * TAKEOVER)
+    report.cancel()
 
 
 async def test_a_token_from_after_a_crash_is_suspect_until_it_is_confirmed_once(

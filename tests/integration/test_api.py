@@ -606,6 +606,7 @@ async def test_the_status_shows_every_key_and_no_value(api: Api) -> None:
                 "expires_in": 7199,
                 "expires_at": "2026-11-20T10:00:00Z",
                 "refreshing": False,
+                "refreshing_elsewhere": None,
                 "next_refresh_in": 6917,
                 "next_refresh_at": "2026-11-20T09:55:17Z",
                 "failures": 0,

@@ -325,15 +325,16 @@ async def test_a_refused_value_makes_the_next_one_suspect(any_store: Store) -> N
 async def test_a_holder_who_died_makes_the_kept_value_suspect_by_itself(any_store: Store) -> None:
     """Nobody has to acquire for that: whoever reads it sees it."""
     await keep(any_store, "92_kept")
-    dead = await any_store.acquire(KEY, owner="dead", ttl=TTL, above=0, quarantine=QUARANTINE)
+    owner = "web-2.internal/4242/0a1b"
+    dead = await any_store.acquire(KEY, owner=owner, ttl=TTL, above=0, quarantine=QUARANTINE)
     before = await any_store.load(KEY)
     await lose_lease(any_store, dead)
     after = await any_store.load(KEY)
 
     assert before is not None
     assert after is not None
-    assert (before.refreshing, before.suspect) == (True, False)
-    assert (after.refreshing, after.suspect) == (False, True)
+    assert (before.refreshing_on, before.suspect) == ("web-2.internal/4242", False)
+    assert (after.refreshing_on, after.suspect) == ("", True)
 
 
 async def test_the_intent_of_a_holder_who_died_makes_the_next_value_suspect(
@@ -726,6 +727,33 @@ async def test_what_somebody_else_left_keeps_nobody_from_refreshing(
     assert not first.suspect
     assert second.generation > first.generation
     assert not wait
+
+
+@pytest.mark.parametrize(
+    ("lease", "node"),
+    [
+        pytest.param(b"web-1_a.internal/4242/0a1b", "web-1_a.internal/4242", id="a node's"),
+        pytest.param(b"x" * 301, "?", id="long"),
+        pytest.param(b"<b>\x1b[31m/1/2", "?", id="markup"),
+        pytest.param(b"\xff\xfe", "?", id="no text"),
+        pytest.param(b"", "?", id="nothing"),
+    ],
+)
+async def test_a_lease_names_a_node_or_somebody_and_the_token_is_read_all_the_same(
+    redis_socket: Path, lease: bytes, node: str
+) -> None:
+    async with (
+        Redis(unix_socket_path=str(redis_socket)) as client,
+        open_redis(f"unix://{redis_socket}", CLOCK) as store,
+    ):
+        await client.flushall()
+        await keep(store, "92_kept")
+        await store.acquire(KEY, owner="a/1/2", ttl=TTL, above=0, quarantine=QUARANTINE)
+        await client.set(redis_name("lease"), lease, ex=60)
+        found = await store.load(KEY)
+
+    assert found is not None
+    assert (found.value, found.refreshing_on) == (Secret("92_kept"), node)
 
 
 # The budget

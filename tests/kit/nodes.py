@@ -80,6 +80,16 @@ class Node:
                     await asyncio.sleep(0.05)
         raise AssertionError(f"not within {within} s; the last answer was {answer}")
 
+    async def until_refreshed_by(self, other: str | None, *, within: float) -> None:
+        """It says so in its status: another node, or none."""
+        async with asyncio.timeout(within):
+            while True:
+                async with self.session.get("/v1/apps") as response:
+                    (key,) = (await response.json())["keys"]
+                if key["refreshing_elsewhere"] == other:
+                    return
+                await asyncio.sleep(0.05)
+
 
 @dataclass
 class Watch:

@@ -67,7 +67,7 @@ class Node(Stoppable):
             spawn=self.begin,
             clock=town.clock,
         )
-        self.follower = Follower(self.store, self.fleet.records, town.config.terms, town.clock)
+        self.follower = Follower(self.store, self.fleet.records, town.clock)
         self.begin(self._live())
 
     async def _live(self) -> None:

@@ -749,6 +749,14 @@ def test_a_secret_of_another_form_is_a_warning_that_does_not_show_it(folder: Pat
     assert "canary" not in repr(config)
 
 
+def test_a_gateway_may_have_secrets_of_another_form(folder: Path) -> None:
+    (folder / "shop.secret").write_text("client-key-of-staging")
+
+    config = read(folder, f'{APP}[wechat]\nurl = "https://tokend.internal"\ngateway = true\n')
+
+    assert config.warnings == ()
+
+
 def test_a_secret_may_come_from_systemd(folder: Path) -> None:
     content = APP.replace('secret_file = "shop.secret"', 'secret_credential = "shop.secret"')
 

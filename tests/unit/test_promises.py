@@ -221,7 +221,7 @@ class Promises(RuleBasedStateMachine):
     def _node(self) -> Node:
         keeper, schedule = self.scene.node()
         store = LocalStore(self.scene.table, self.clock)
-        return Node(keeper, schedule, Follower(store, {KEY.record: keeper}, TERMS, self.clock))
+        return Node(keeper, schedule, Follower(store, {KEY.record: keeper}, self.clock))
 
     def _ask(self, node: Node, rejected: object) -> None:
         async def ask() -> None:

@@ -786,7 +786,7 @@ async def test_one_record_that_fails_keeps_no_other_from_being_heard_of_and_is_n
 
     monkeypatch.setattr(store, "load_many", load_many)
     keepers = {f"wx{n}": Hearing(n) for n in range(6)}
-    follower = Follower(store, keepers, Terms(), clock)
+    follower = Follower(store, keepers, clock)
 
     async def everything(_: int) -> Changes:
         return Changes(cursor=1, records=frozenset(keepers if not told else ()))

@@ -241,6 +241,16 @@ def test_of_wecom_the_rest_of_a_life_is_taken() -> None:
     assert read_token(body, robot).lifetime == timedelta(seconds=5)
 
 
+@pytest.mark.parametrize("errcode", [-1, 40125, 48001, 99999])
+def test_what_another_tokend_refuses_is_to_be_looked_at_there(errcode: int) -> None:
+    errmsg = f"{'x' * 300}: no such client key (tokend)"
+
+    with pytest.raises(UpstreamRefused) as caught:
+        read({"errcode": errcode, "errmsg": errmsg})
+
+    assert caught.value.advice == advice.TOKEND.en
+
+
 def test_an_advice_says_the_same_in_chinese() -> None:
     error = refused({"errcode": 40164, "errmsg": "invalid ip 203.0.113.9 ipv6 ::1, not in list"})
 

@@ -99,7 +99,7 @@ class Crowd:
             clock=self.clock,
         )
         self.fleet.apply(self.apps)
-        self.follower = Follower(self.store, self.fleet.records, TERMS, self.clock)
+        self.follower = Follower(self.store, self.fleet.records, self.clock)
 
     def keeper(self, number: int) -> Keeper:
         return self.fleet.keepers[f"app{number}/access_token"]

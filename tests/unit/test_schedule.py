@@ -94,7 +94,7 @@ async def test_without_the_bell_the_watchdog_finds_what_is_due(clock: ManualCloc
 async def test_a_follower_brings_the_token_that_another_node_stored(clock: ManualClock) -> None:
     scene = Scene(clock)
     (one, schedule), (other, _) = scene.node(), scene.node()
-    follower = Follower(LocalStore(scene.table, clock), {KEY.record: other}, scene.terms, clock)
+    follower = Follower(LocalStore(scene.table, clock), {KEY.record: other}, clock)
     await schedule.look()
     await settle()
 
@@ -110,7 +110,7 @@ async def test_a_follower_outlives_a_store_that_is_away(
     scene = Scene(clock)
     (_, schedule), (other, _) = scene.node(), scene.node()
     store = LocalStore(scene.table, clock)
-    follower = Follower(store, {KEY.record: other}, scene.terms, clock)
+    follower = Follower(store, {KEY.record: other}, clock)
 
     async def away(_: int) -> None:
         raise StoreError("away")
@@ -166,7 +166,7 @@ async def test_a_follower_that_has_stood_still_looks_before_a_token_is_read(
     """Stopped, it has missed two refreshes of another node: what it remembers is dead."""
     scene = Scene(clock, method="token")
     (one, _), (other, schedule) = scene.node(), scene.node()
-    follower = Follower(LocalStore(scene.table, clock), {KEY.record: other}, scene.terms, clock)
+    follower = Follower(LocalStore(scene.table, clock), {KEY.record: other}, clock)
     await schedule.look()
     await settle()
     await scene.notice(one)

@@ -63,7 +63,6 @@ async def test_a_broken_record_is_found_served_on_told_once_and_put_back(sealed:
     follower = Follower(
         LocalStore(sealed.table, sealed.clock, SEALS),
         {KEY.record: keeper},
-        sealed.terms,
         sealed.clock,
     )
     await follower.look()

@@ -31,6 +31,7 @@ def status(app: str = "shop", *, at: float = 0, **but: Any) -> dict[str, Any]:
         "expires_in": int(3750 - at),
         "expires_at": iso(3750),
         "refreshing": False,
+        "refreshing_elsewhere": None,
         "next_refresh_in": int(3450 - at),
         "next_refresh_at": iso(3450),
         "failures": 0,
@@ -163,6 +164,12 @@ def test_at_eighty_columns_everything_has_its_place() -> None:
     heading = drawn(board(status()), width=80)[1]
 
     assert heading.split() == ["KEY", "STATE", "REFRESH", "EXPIRES", "FAILED", "LAST"]
+
+
+def test_a_node_that_refreshes_a_key_elsewhere_is_named() -> None:
+    known = board(status(refreshing_elsewhere="web2/4242"))
+
+    assert any(line.endswith("refreshing on web2/4242") for line in drawn(known))
 
 
 def test_what_is_wrong_with_all_of_tokend_is_told_before_what_is_with_a_key() -> None:

@@ -182,6 +182,7 @@ def status_json(status: Status, now: datetime) -> dict[str, Any]:
         "expires_in": _seconds(status.expires_in),
         "expires_at": _iso(now + status.expires_in) if token else None,
         "refreshing": status.refreshing,
+        "refreshing_elsewhere": status.refreshing_elsewhere or None,
         "next_refresh_in": _seconds(status.next_refresh_in),
         "next_refresh_at": _iso(now + status.next_refresh_in),
         "failures": status.failures,

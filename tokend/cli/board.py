@@ -28,7 +28,9 @@ _FAILING, _GOOD = 1, 3
 
 @dataclass(slots=True)
 class Key:
-    """One row. Times are seconds since the epoch; *begun* is where the bar to *next_at* begins."""
+    """One row. Times are seconds since the epoch; *begun* is where the bar to *next_at* begins.
+    *elsewhere* is the other node that refreshes it, or "".
+    """
 
     name: str
     state: str
@@ -37,6 +39,7 @@ class Key:
     next_at: float
     begun: float
     refreshing: bool
+    elsewhere: str
     failures: int
     errors: list[str]
     happened: str = ""
@@ -140,6 +143,7 @@ def _key(status: dict[str, Any]) -> Key:
         next_at=next_at,
         begun=min(expires_at - _LIFE_SECONDS, as_of) if expires_at and is_ahead else as_of,
         refreshing=bool(status["refreshing"]),
+        elsewhere=words.elsewhere(status),
         failures=failures,
         errors=words.error_lines(status),
     )

@@ -140,6 +140,8 @@ def _expires_in(key: Key, now: float) -> str:
 
 
 def _last(key: Key, now: float) -> str:
+    if key.elsewhere:
+        return f"refreshing on {key.elsewhere}"
     if not key.happened:
         return "-"
     ago = words.duration(max(int(now - key.happened_at), 0)).partition(" ")[0]

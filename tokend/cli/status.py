@@ -88,6 +88,12 @@ def _row(key: dict[str, Any]) -> tuple[str, ...]:
         words.name(key),
         key["state"],
         words.duration(key["expires_in"]) if served else "-",
-        "now" if key["refreshing"] else words.duration(key["next_refresh_in"]),
+        _refresh_in(key),
         str(key["failures"]),
     )
+
+
+def _refresh_in(key: dict[str, Any]) -> str:
+    if node := words.elsewhere(key):
+        return f"on {node}"
+    return "now" if key["refreshing"] else words.duration(key["next_refresh_in"])

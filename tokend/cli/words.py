@@ -14,6 +14,11 @@ def name(key: dict[str, Any]) -> str:
     return f"{key['app']}/{key['kind']}"
 
 
+def elsewhere(key: dict[str, Any]) -> str:
+    """The other node that refreshes it; "" if there is none."""
+    return plain(key.get("refreshing_elsewhere") or "")
+
+
 def error_lines(key: dict[str, Any]) -> list[str]:
     """What is wrong with a key, and what to do about it."""
     error, trouble = key["error"] or {}, key["record_trouble"]

@@ -173,7 +173,8 @@ class _Reading:
         login = self._section("login", LoginSettings)
         log = self._section("log", LogSettings)
         terms = self._terms(self._section("refresh", RefreshSettings), store, wechat)
-        accounts = Accounts(self._files, terms, self._before.apps)
+        gateway = wechat is not None and wechat.gateway
+        accounts = Accounts(self._files, terms, self._before.apps, gateway=gateway)
         tables = self._tables(accounts)
         clients = self._read_clients(tables, server, forward)
         receivers = self._read_notify(tables)

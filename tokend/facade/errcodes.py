@@ -12,6 +12,7 @@ from aiohttp import web
 from tokend import errors
 from tokend.api.audited import deed_of
 from tokend.api.problems import problem_of
+from tokend.wechat.advice import SIGNATURE
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -70,4 +71,4 @@ def shaped(handler: Handler) -> Handler:
 
 
 def _refusal(errcode: int, errmsg: str) -> web.Response:
-    return web.json_response({"errcode": errcode, "errmsg": f"{errmsg} (tokend)"})
+    return web.json_response({"errcode": errcode, "errmsg": f"{errmsg} {SIGNATURE}"})

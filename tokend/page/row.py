@@ -106,12 +106,10 @@ def _line(status: Status, events: Sequence[Event], *, by: Speaker) -> Html:
 
 def _facts(status: Status, spent: int, *, by: Speaker) -> Html:
     say, token = by.say, status.token
-    is_elsewhere = token is not None and token.refreshing and not status.refreshing
-    refreshing = "here" if status.refreshing else "elsewhere" if is_elsewhere else "nothing"
     facts = {
         "expires in": by.countdown(status.expires_in) if token else say("nothing"),
         "refresh in": by.countdown(status.next_refresh_in),
-        "refreshing": say(refreshing),
+        "refreshing": _node(status, by=by),
         "failures": str(status.failures),
         "spent": say("of", number=spent, most=by.daily),
         "generation": str(token.generation) if token else say("nothing"),
@@ -124,6 +122,10 @@ def _facts(status: Status, spent: int, *, by: Speaker) -> Html:
             for name, value in facts.items()
         ),
     )
+
+
+def _node(status: Status, *, by: Speaker) -> str:
+    return status.refreshing_elsewhere or by.say("here" if status.refreshing else "nothing")
 
 
 def _trouble(status: Status, *, by: Speaker) -> Iterator[Html]:

@@ -34,7 +34,6 @@ WORDS = {
     "refresh in": ("Next refresh in", "距下次刷新"),
     "refreshing": ("Refreshing now", "正在刷新"),
     "here": ("this node", "本节点"),
-    "elsewhere": ("another node", "其他节点"),
     "failures": ("Failures in a row", "连续失败"),
     "spent": ("New on request in a day, by this node", "本节点一天内按需换新"),
     "of": ("{number} of {most}", "{number} / {most}"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from tokend.errors import LeaseBusy, RecordUnreadable
-from tokend.model import Changes, Lease, Token
+from tokend.model import Changes, Lease, Token, node_of
 from tokend.store import record as rules
 from tokend.store.seals import UNSEALED, Written, digest_of, unreadable
 from tokend.store.shelf import SealedShelf
@@ -175,7 +175,7 @@ class LocalStore:
             fence=record.fence,
             expires_at=self._clock.from_wall(min(shown, opened.latest)),
             suspect=record.is_suspect(now),
-            refreshing=bool(record.intent) and record.is_leased(now),
+            refreshing_on=node_of(record.lease_owner if record.is_refreshed(now) else ""),
         )
 
 

@@ -70,6 +70,10 @@ class Record:
         """
         return bool(self.lease_owner) and now < self.lease_until <= now + LONGEST_LEASE
 
+    def is_refreshed(self, now: int) -> bool:
+        """Tell if the holder of the lease is about to."""
+        return bool(self.intent) and self.is_leased(now)
+
     def is_suspect(self, now: int) -> bool:
         """Tell if the value may have been superseded. So it may by a holder who died: the lease
         has run out, and nobody has settled the intent.

@@ -19,7 +19,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
 from tokend.errors import LeaseBusy, RecordUnreadable, StoreError
-from tokend.model import Changes, Lease, Token
+from tokend.model import Changes, Lease, Token, node_of
 from tokend.store import trouble
 from tokend.store.connection import connected
 from tokend.store.examination import Examination
@@ -269,7 +269,7 @@ class RedisStore:
         if written is None:
             return None
         opened = self._seals.open(written)
-        remaining, suspect, refreshing = kept[4:]
+        remaining, suspect, owner = kept[4:]
         shown = self._clock.wall() + int(remaining) * _MILLISECOND
         return Token(
             value=opened.value,
@@ -277,7 +277,7 @@ class RedisStore:
             fence=written.fence,
             expires_at=self._clock.from_wall(min(shown, opened.latest)),
             suspect=suspect == "1",
-            refreshing=refreshing == "1",
+            refreshing_on=node_of(owner),
         )
 
 

@@ -64,6 +64,13 @@ QUOTA = Advice(
 )
 UNKNOWN = Advice("look the errcode up in WeChat's manual", "请在微信文档中查找此 errcode")
 
+# An errmsg that ends so is not WeChat's: a tokend is in its place, as for staging.
+SIGNATURE = "(tokend)"
+TOKEND = Advice(
+    "the tokend in WeChat's place says so; see [clients] and 'tokend status' there",
+    "这是代替微信的那个 tokend 所答；请查看那里的 [clients] 和 'tokend status'",
+)
+
 CORP_WRONG = Advice(
     "put the right secret of the agent {app} into its secret file; it may have been reset",
     "把应用 {app} 正确的 Secret 写入其密钥文件；它可能已被重置",

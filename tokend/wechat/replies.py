@@ -160,7 +160,10 @@ def _raise_refusal(content: dict[str, Any], app: App, meanings: Meanings) -> Non
     if not code:
         return
     kind, general = meanings.get(code, (UpstreamRefused, advice.UNKNOWN))
-    errmsg, rid = _without_rid(_printable(str(content.get("errmsg", "")), hide=app.secret))
+    said = str(content.get("errmsg", ""))
+    if said.endswith(advice.SIGNATURE):
+        general = advice.TOKEND
+    errmsg, rid = _without_rid(_printable(said, hide=app.secret))
     address = _ADDRESS.search(errmsg)
     particular = general.about(app.name, address[1] if address else "(not told)")
     raise kind(code, errmsg, particular.en, rid, particular.zh)

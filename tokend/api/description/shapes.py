@@ -86,7 +86,10 @@ SHAPES: dict[str, Shape] = {
                 "generation": _or_null(_GENERATION),
                 "expires_in": _SECONDS,
                 "expires_at": _or_null(_TIME),
-                "refreshing": {"type": "boolean"},
+                "refreshing": {"type": "boolean", "description": "by the node that answers"},
+                "refreshing_elsewhere": _or_null(
+                    {"type": "string", "description": "the other node that is at it: host/pid"}
+                ),
                 "next_refresh_in": _SECONDS,
                 "next_refresh_at": _TIME,
                 "failures": _INTEGER,

@@ -5,14 +5,20 @@
 -- returns for each
 --         nothing kept: {}
 --         kept: {value as it is written, its digest or "", generation, fence,
---                remaining life in ms, "1" if suspect else "0", "1" if somebody is refreshing it
---                else "0"}
+--                remaining life in ms, "1" if suspect else "0", the owner of the lease if somebody
+--                is refreshing it else ""}
 --         something that no tokend wrote: {"unreadable"}
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 -- Fences are microseconds of a clock. One that is ten years ahead is nobody's.
 local largest = (now_ms + 315360000000) * 1000
+
+-- A lease that no tokend took is somebody's all the same, until it is swept away.
+local function owner_of(lease)
+  local owner = redis.call('TYPE', lease).ok == 'string' and redis.call('GET', lease) or '?'
+  return #owner <= 300 and string.match(owner, '^[%w%-%._/]+$') or '?'
+end
 
 local function load(record, lease)
   local type = redis.call('TYPE', record).ok
@@ -43,7 +49,7 @@ local function load(record, lease)
   local unsettled = (tonumber(kept[7] or '0') or 0) > 0
   local leased = redis.call('EXISTS', lease) == 1
   local suspect = (kept[5] == '1' or (unsettled and not leased)) and '1' or '0'
-  local refreshing = (unsettled and leased) and '1' or '0'
+  local refreshing = (unsettled and leased) and owner_of(lease) or ''
   -- Never more life than when it was stored, wherever the clock went since; nor more than a day,
   -- which nothing has that is kept here.
   local remaining = math.min(kept[4] - now_ms, kept[4] - kept[6] / 1000, 86400000)
