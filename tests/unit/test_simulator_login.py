@@ -287,6 +287,15 @@ def test_a_session_key_that_is_reset_inherits_the_end(shop: MiniProgram) -> None
     assert shop.check(new, 3 * DAY)["errcode"] == 87007
 
 
+def test_all_session_keys_are_known_whoever_has_them(shop: MiniProgram) -> None:
+    """So that tests can look for them where they should not be."""
+    first = shop.key()
+    second = shop.reset(shop.key(1), 1)["session_key"]
+    bobs = shop.key(user="bob")
+
+    assert {first, second, bobs} <= set(shop.world.all_issued())
+
+
 @pytest.mark.parametrize("call", ["check", "reset"])
 def test_calls_about_sessions_are_in_the_ledger(shop: MiniProgram, call: str) -> None:
     getattr(shop, call)(shop.key())
