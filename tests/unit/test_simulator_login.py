@@ -57,6 +57,7 @@ def test_a_user_of_two_accounts_has_two_openids_and_one_unionid() -> None:
 
     assert one.openid != other.openid
     assert one.unionid == other.unionid
+    assert one.login(NOON) != other.login(NOON)
 
 
 def test_an_unbound_account_is_told_no_unionid(shop: MiniProgram) -> None:

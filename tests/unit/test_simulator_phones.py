@@ -70,6 +70,7 @@ def test_a_bad_token_is_refused_whatever_is_asked(call: str, token: str, errcode
 
     assert reply["errcode"] == errcode
     assert world.rejected_uses == bool(token)
+    assert [call in calls for calls in world.all_calls().values()].count(True) == 1
 
 
 def test_the_whitelist_guards_these_calls_too(shop: MiniProgram) -> None:
