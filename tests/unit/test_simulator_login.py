@@ -57,6 +57,7 @@ def test_a_user_of_two_accounts_has_two_openids_and_one_unionid() -> None:
 
     assert one.openid != other.openid
     assert one.unionid == other.unionid
+    assert one.login(NOON) != other.login(NOON)
 
 
 def test_an_unbound_account_is_told_no_unionid(shop: MiniProgram) -> None:
@@ -285,6 +286,15 @@ def test_a_session_key_that_is_reset_inherits_the_end(shop: MiniProgram) -> None
 
     assert shop.check(new, 3 * DAY - 1)["errcode"] == 0
     assert shop.check(new, 3 * DAY)["errcode"] == 87007
+
+
+def test_all_session_keys_are_known_whoever_has_them(shop: MiniProgram) -> None:
+    """So that tests can look for them where they should not be."""
+    first = shop.key()
+    second = shop.reset(shop.key(1), 1)["session_key"]
+    bobs = shop.key(user="bob")
+
+    assert {first, second, bobs} <= set(shop.world.all_issued())
 
 
 @pytest.mark.parametrize("call", ["check", "reset"])

@@ -53,8 +53,8 @@ def speed_option(default: float) -> Callable[[Callable[..., None]], Callable[...
 def simulate(port: int, fd: int | None, token_length: int, speed: float) -> None:
     """Stand in for WeChat on loopback: its rules, its quotas, its errors.
 
-    It knows one account, and one corp of WeCom with one agent. Under /simulator/ it can be told to
-    misbehave.
+    It knows one account, which is a mini-program as well, and one corp of WeCom with one agent.
+    Under /simulator/ it can be told to misbehave, and there are phones whose users log in.
     """
     logs.configure("warning")
     uncaught.run(_simulate(port, fd, token_length, speed))

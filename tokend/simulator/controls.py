@@ -56,7 +56,7 @@ class Controls:
         return web.json_response({"valid": self._world.is_valid(token, self._clock.now())})
 
     async def issued(self, _: web.Request) -> web.Response:
-        """Every token and ticket there ever was."""
+        """Every token, ticket and session_key there ever was."""
         return web.json_response(list(self._world.all_issued()))
 
     async def set_weather(self, request: web.Request) -> web.Response:

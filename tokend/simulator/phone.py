@@ -21,6 +21,7 @@ from tokend.simulator.session import SessionKey, key_value
 from tokend.simulator.tally import Tally, minute
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 # How long a session_key lives WeChat does not tell, only that it is longer for who comes often.
@@ -79,6 +80,10 @@ class Phones:
     def of_openid(self, openid: str) -> Phone | None:
         return self._by_openid.get(openid)
 
+    def issued(self) -> Iterator[str]:
+        """All session_keys there ever were."""
+        return (key for phone in self._by_openid.values() for key in phone.issued)
+
 
 @dataclass(kw_only=True)
 class Phone:
@@ -86,7 +91,7 @@ class Phone:
 
     *risky*: WeChat keeps this user from logging in. *bound*: the mini-program is bound to an
     account of the Open Platform, and so is told the unionid. An openid is for one user of one
-    account; a unionid for one user, whatever the account.
+    account; a unionid for one user, whatever the account. *issued* are all its session_keys.
     """
 
     appid: str
@@ -97,6 +102,7 @@ class Phone:
     risky: bool = False
     bound: bool = True
     payments: list[Payment] = field(init=False, default_factory=list, repr=False)
+    issued: list[str] = field(init=False, default_factory=list, repr=False)
     _session_key: SessionKey | None = field(init=False, default=None, repr=False)
     _used: Tally = field(init=False, default_factory=Tally, repr=False)
 
@@ -121,8 +127,9 @@ class Phone:
 
         The manual says that it may be. A server that is ready for it is right in both cases.
         """
-        self._session_key = SessionKey(value=key_value(self.random), expires_at=now + _SESSION_LIFE)
-        return self.logins.give(Login(phone=self, session_key=self._session_key), now)
+        key = SessionKey(value=key_value(self.random), expires_at=now + _SESSION_LIFE)
+        self._hold(key)
+        return self.logins.give(Login(phone=self, session_key=key), now)
 
     def check_session(self, now: datetime) -> bool:
         """``wx.checkSession``: whether the session_key of the last login lives."""
@@ -167,8 +174,9 @@ class Phone:
 
     def reset(self, key: SessionKey) -> SessionKey:
         """Another one, with the end of *key*, in its place."""
-        self._session_key = replace(key, value=key_value(self.random))
-        return self._session_key
+        other = replace(key, value=key_value(self.random))
+        self._hold(other)
+        return other
 
     def expire(self, now: datetime) -> None:
         """The session_key ends early."""
@@ -177,6 +185,10 @@ class Phone:
 
     def count_login(self, now: datetime) -> None:
         self._used.count("jscode2session", minute(now), _MINUTELY_LOGINS, Refusal(*MINUTELY))
+
+    def _hold(self, key: SessionKey) -> None:
+        self._session_key = key
+        self.issued.append(key.value)
 
     def _told(self, shown: dict[str, Any], now: datetime) -> dict[str, Any]:
         """With what is for the mini-program's server alone."""

@@ -1,4 +1,20 @@
-"""The users of mini-programs over HTTP, as tests play them: a test tool, like the controls."""
+"""The users of mini-programs over HTTP, as tests play them: a test tool, like the controls.
+
+Under ``/simulator/phones/{appid}/{user}``, where any name is a user's:
+
+``GET``                  who that is: ``{"openid", "unionid", "risky", "bound"}``
+``POST …/marks``         ``{"risky": true}`` keeps the user from logging in, ``{"bound": false}``
+                         the unionid from everybody; the answer is that of ``GET``
+``POST …/login``         ``wx.login``: ``{"code"}``
+``POST …/check-session`` ``wx.checkSession``: ``{"valid"}``
+``POST …/expire``        the session_key ends early: ``{"valid": false}``
+``POST …/profile``       ``wx.getUserInfo``: ``{"rawData", "signature", "encryptedData", "iv"}``;
+                         409 with ``{"error"}`` if no session_key lives
+``POST …/phone-number``  the button ``getPhoneNumber``: ``{"code"}``
+``POST …/pay``           ``wx.requestPayment``: ``{"transaction_id", "mch_id", "out_trade_no"}``
+
+An appid that is nobody's is a 404 with ``{"error"}``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +38,7 @@ _MARKS = ("risky", "bound")
 
 
 class Users:
-    """Any name is a user's. Nothing here counts as a call, and no fault strikes."""
+    """Nothing that they do counts as a call, and no fault strikes."""
 
     def __init__(self, world: World, clock: Clock) -> None:
         self._world = world
@@ -36,11 +52,9 @@ class Users:
         ]
 
     async def tell(self, request: web.Request) -> web.Response:
-        """Who the user is to WeChat, and how marked. The unionid is empty if nobody is told it."""
         return self._answer(request, _told)
 
     async def mark(self, request: web.Request) -> web.Response:
-        """``{"risky": true}`` keeps the user from logging in, ``{"bound": false}`` the unionid."""
         try:
             marks = _marks(await request.json())
         except ValueError as error:

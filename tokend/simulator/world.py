@@ -218,8 +218,11 @@ class World:
         return self.accounts[appid].pools()[kind].issued()
 
     def all_issued(self) -> Iterator[str]:
-        """Every token and ticket that anybody ever got."""
-        return (credential.value for pool in self._pools() for credential in pool.issued())
+        """Every token, ticket and session_key that anybody ever got."""
+        for pool in self._pools():
+            yield from (credential.value for credential in pool.issued())
+        for account in self.accounts.values():
+            yield from account.phones.issued()
 
     def _pools(self) -> Iterable[Pool]:
         for account in self.accounts.values():
