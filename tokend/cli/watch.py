@@ -35,6 +35,11 @@ _SECOND = 1.0
 _ASK_SECONDS = 15.0
 _ASK_AGAIN_SECONDS = 2.0
 
+_AGAIN = {
+    Word.BEGIN: "connected again",
+    Word.RESET: "connected, but some events are missing here",
+}
+
 
 class Source(NamedTuple):
     """Where everything is heard from: *pages* are the answers of ``/v1/apps``, with the keys that
@@ -158,8 +163,7 @@ def _tell(source: Source, show: Callable[[], None]) -> None:
                 raise news
             click.echo(f"tokend: {news}; trying again", err=True)
         elif has_begun:
-            again = "connected again" if news is Word.OPENED else "some events are missing here"
-            click.echo(f"tokend: {again}", err=True)
+            click.echo(f"tokend: {_AGAIN[news]}", err=True)
         else:
             has_begun = True
             show()
