@@ -11,7 +11,7 @@ SERVED = {"fresh", "stale", "suspect"}
 
 
 def name(key: dict[str, Any]) -> str:
-    return f"{key['app']}/{key['kind']}"
+    return plain(f"{key['app']}/{key['kind']}")
 
 
 def error_lines(key: dict[str, Any]) -> list[str]:
@@ -41,7 +41,10 @@ def duration(seconds: int) -> str:
 
 def plain(text: object) -> str:
     """On one line, and with nothing in it that a terminal obeys."""
-    return "".join(char if char.isprintable() else "?" for char in str(text))
+    said = str(text)
+    if said.isprintable():
+        return said
+    return "".join(char if char.isprintable() else "?" for char in said)
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
