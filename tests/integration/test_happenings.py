@@ -104,7 +104,7 @@ def test_a_refresh_is_told_with_the_status_as_the_route_for_it_has_it(tell: Tell
 def test_what_failed_is_told_with_what_wechat_said_and_what_to_do(tell: Tell) -> None:
     async def story(there: Station) -> None:
         async with there.reading(EVENTS, client=READER) as reader:
-            refused = UpstreamRefused(40164, "invalid ip", advice="add it to the whitelist")
+            refused = UpstreamRefused(40164, "invalid ip", advice="add it", advice_zh="请加入")
             happening = Happening(what=What.FAILED, took=timedelta(seconds=0.25), error=refused)
             there.house.chronicle.add(there.keeper, happening)
             await asyncio.sleep(0.2)
@@ -113,7 +113,8 @@ def test_what_failed_is_told_with_what_wechat_said_and_what_to_do(tell: Tell) ->
         assert data["error"] == {
             "message": str(refused),
             "errcode": 40164,
-            "advice": refused.advice,
+            "advice": "add it",
+            "advice_zh": "请加入",
         }
         assert data["took"] == 0.25
 

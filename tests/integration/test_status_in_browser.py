@@ -15,6 +15,8 @@ from kit.proxy import Proxy
 from kit.served import Served, served
 from playwright.async_api import expect
 
+from tokend.wechat.advice import WHITELIST
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
@@ -169,6 +171,23 @@ async def test_a_refusal_is_told(here: Served, browser: Browser) -> None:
         # The browser itself notes each answer that is an error.
         (noted,) = there.complaints
         assert "429" in noted
+        there.complaints.clear()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_what_to_do_about_a_refusal_of_wechats_is_told_in_the_language_of_the_page(
+    house: House, here: Served, browser: Browser, language: str
+) -> None:
+    house.wechat.replies += [REFUSED] * 8
+    credentials = {"username": "me", "password": key("operator")}
+    url = f"http://127.0.0.1:{here.tcp}/status?lang={language}"
+    async with visit(browser, url, http_credentials=credentials) as there:
+        await row(there).locator("button").press("Enter")
+        await there.page.locator('dialog button[value="force"]').press("Enter")
+
+        advice = getattr(WHITELIST.about("shop", "203.0.113.9"), language)
+        await expect(there.page.locator("#outcome")).to_contain_text(f"; {advice}")
+        assert all("502" in complaint for complaint in there.complaints)
         there.complaints.clear()
 
 

@@ -153,9 +153,12 @@ def _lost(where: str, error: OSError | ValueError) -> Failure:
 def _failure(where: str, status: int, content: str) -> Failure:
     import json  # noqa: PLC0415, see above
 
+    from tokend.cli.language import spoken  # noqa: PLC0415, see above
+
     try:
         problem = json.loads(content)
-        detail, advice = str(problem["detail"]), str(problem["advice"])
+        detail = str(problem["detail"])
+        advice = spoken(str(problem["advice"]), str(problem.get("advice_zh", "")))
         if "retry_after" in problem:
             detail += f"; try again in {int(problem['retry_after'])} s"
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tokend.cli.language import spoken
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,7 +20,7 @@ def error_lines(key: dict[str, Any]) -> list[str]:
     """What is wrong with a key, and what to do about it."""
     error, trouble = key["error"] or {}, key["record_trouble"]
     lines = [f"{name(key)}: {plain(said)}" for said in (error.get("message"), trouble) if said]
-    if advice := error.get("advice"):
+    if advice := spoken(error.get("advice", ""), error.get("advice_zh", "")):
         lines.insert(1, f"  {plain(advice)}")
     return lines
 

@@ -168,8 +168,9 @@ async function force(key) {
 
 // Why not, in tokend's words; something in between may have others.
 async function refusal(response) {
-  const {detail, advice} = await response.json().catch(() => ({}));
-  return detail ? `${detail}; ${advice}` : words.away;
+  const {detail, advice, advice_zh: chinese} = await response.json().catch(() => ({}));
+  const todo = (document.documentElement.lang === 'zh' && chinese) || advice;
+  return detail ? `${detail}; ${todo}` : words.away;
 }
 
 document.body.classList.add('scripted');
