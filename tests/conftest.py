@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.clock import ManualClock
 from kit.redis_server import redis_server
+
+# Whoever runs the tests may speak Chinese.
+os.environ["LC_ALL"] = "C.UTF-8"
 
 pytest_plugins = ["kit.canaries"]
 

@@ -27,12 +27,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """*subject* is a word, such as ``files``; *advice* says what to do, with the command."""
+    """*subject* is a word, such as ``files``; *advice* says what to do, with the command. What to
+    do about a refusal of WeChat's is there in Chinese as well, as *advice_zh*.
+    """
 
     verdict: Verdict
     subject: str
     text: str
     advice: str = ""
+    advice_zh: str = ""
 
 
 def shortened(findings: Iterable[Finding]) -> Iterator[Finding]:

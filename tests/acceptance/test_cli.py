@@ -13,6 +13,8 @@ import pytest
 from kit.house import House
 from kit.process import SERVING, TOKEND, one_shot, serving
 
+from tokend.wechat.advice import WHITELIST
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
@@ -164,6 +166,31 @@ async def test_status_tells_what_to_do_about_a_failure(
     assert err.splitlines()[1] == (
         "tokend: hint: WeChat sees address 203.0.113.7; add it to the IP whitelist of shop"
     )
+
+
+async def test_what_to_do_about_a_refusal_is_said_in_chinese_to_who_speaks_it(
+    configured: Configured, wechat: Simulator, folder: Path
+) -> None:
+    """And nothing else."""
+    advice = WHITELIST.about("shop", "203.0.113.7").zh
+    await wechat.standing(
+        {"reply": {"errcode": 40164, "errmsg": "invalid ip 203.0.113.7 , not in"}}
+    )
+    env = {"LC_ALL": "zh_CN.UTF-8", "TOKEND_SOCKET": f"{folder}/tokend.sock"}
+    async with serving(configured()) as (tokend, _):
+        await tokend.said(re.compile("refresh_failed"))
+        _, status, _ = await one_shot("status", env=env)
+        _, _, got = await one_shot("get", "shop/access_token", env=env)
+        _, _, unknown = await one_shot("get", "shop/jsapi_ticket", env=env)
+        latin = {**env, "PYTHONIOENCODING": "latin-1"}
+        code, poor, _ = await one_shot("status", env=latin)
+
+    assert f"  {advice}\n" in status
+    assert status.startswith("KEY ")
+    assert got.splitlines()[0].startswith("tokend: error: shop/access_token")
+    assert got.splitlines()[1] == f"tokend: hint: {advice}"
+    assert unknown.splitlines()[1] == "tokend: hint: GET /v1/apps lists the keys there are"
+    assert (code, "203.0.113.7?" in poor) == (0, True)
 
 
 async def test_a_key_made_by_tokend_opens_the_api_over_tcp(

@@ -10,6 +10,7 @@ import pytest
 from kit.process import one_shot, serving
 
 from tokend.cli.simulate import APP_SECRET
+from tokend.wechat.advice import WHITELIST, WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,7 +103,21 @@ async def test_an_address_that_is_not_whitelisted_is_named(
         "subject": "account",
         "text": f"shop: errcode {errcode}: {errmsg}",
         "advice": "WeChat sees address 203.0.113.9; add it to the IP whitelist of shop",
+        "advice_zh": WHITELIST.about("shop", "203.0.113.9").zh,
     }
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_what_to_do_about_a_refusal_is_said_in_the_language_of_the_environment(
+    path: Path, wechat: Simulator, language: str
+) -> None:
+    await wechat.weather({"reply": {"errcode": 40125, "errmsg": "invalid appsecret"}})
+
+    _, out, _ = await one_shot("doctor", str(path), env={"LC_ALL": f"{language}.UTF-8"})
+
+    (place,) = [number for number, line in enumerate(out.splitlines()) if "40125" in line]
+    advice = getattr(WRONG.about("shop", ""), language)
+    assert out.splitlines()[place + 1].strip() == advice
 
 
 async def test_a_wrong_secret_is_bad_and_what_passes_is_a_warning(

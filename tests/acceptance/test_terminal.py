@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kit.process import SERVING, TOKEND, one_shot, running, serving
+from kit.proxy import proxy
 from kit.tmux import BEFORE, PROGRAM, Terminal, terminal
 
 if TYPE_CHECKING:
@@ -210,12 +211,29 @@ async def test_on_a_pipe_it_is_lines_of_what_is_and_then_of_what_happens(
         await tokend.ended()
         await watch.said(re.compile(r"^tokend: .*; trying again$", re.MULTILINE))
         async with serving(path):
-            await watch.said(re.compile(r"^tokend: connected again$", re.MULTILINE))
+            await watch.said(re.compile(r"^tokend: connected, but some events are", re.MULTILINE))
         watch.send(signal.SIGINT)
         assert await watch.ended() == 130
 
     assert len(early.lines) == 2
     assert not [line for line in watch.lines if "\x1b" in line]
+
+
+async def test_on_a_pipe_nothing_is_missed_while_the_connection_is_away(
+    folder: Path, env: dict[str, str]
+) -> None:
+    """Though no event was there before."""
+    async with proxy(folder / "tokend.sock", folder / "between.sock") as between:
+        there = {"TOKEND_SOCKET": str(folder / "between.sock")}
+        async with running("status", "--watch", env=there) as watch:
+            await watch.said(re.compile("^shop/access_token  fresh", re.MULTILINE))
+            between.cut()
+            await watch.said(re.compile(r"^tokend: .*; trying again$", re.MULTILINE))
+            await one_shot("refresh", "shop/access_token", env=env)
+            between.mend()
+            await watch.said(
+                re.compile(r"^tokend: connected again\n\S+Z  shop/access_token  ref", re.MULTILINE)
+            )
 
 
 async def test_who_reads_no_more_lines_ends_it(env: dict[str, str]) -> None:

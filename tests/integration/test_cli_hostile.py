@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokend.cli import unix, web
+from tokend.cli import commands, unix, web
 from tokend.cli.connection import Connection, to_socket
 from tokend.cli.failure import Failure
 from tokend.cli.options import _key
@@ -180,6 +181,93 @@ def test_an_error_of_others_is_told_by_its_status(reach: Reach, body: bytes) -> 
 
     assert failure.value.code == os.EX_TEMPFAIL
     assert CANARY.decode() not in str(failure.value)
+
+
+KEY = {
+    "app": "shop",
+    "kind": "access_token",
+    "state": "fresh",
+    "expires_in": 9,
+    "failures": 0,
+    "next_refresh_in": 3,
+    "refreshing": False,
+    "error": None,
+    "record_trouble": None,
+}
+PAGE = {"keys": [KEY], "next": None, "configuration_mistakes": [], "store_trouble": None}
+
+
+def page(**but: object) -> bytes:
+    return json.dumps(PAGE | but).encode()
+
+
+def run(folder: Path, body: bytes, *command: str) -> int:
+    """With such JSON for an answer."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{folder}/stranger.sock")
+    listener.listen()
+    with answering(listener, says(HEAD, b"%d\r\n\r\n" % len(body), body)):
+        return commands.run([*command, "--socket", f"{folder}/stranger.sock"])
+
+
+@pytest.mark.parametrize(
+    ("command", "body"),
+    [
+        *(
+            pytest.param(command, body, id=f"{' '.join(command)}: {body[:20].decode()}")
+            for command in (["status"], ["status", "--json"], ["reload"], ["refresh", "a/b"])
+            for body in (b"[]", b"null", b"1", b'"x"', b"{}", b"[" * 100_000, CANARY)
+        ),
+        pytest.param(["status"], page(keys=[{}]), id="keys of another sort"),
+        pytest.param(["status"], page(keys=[KEY, 1]), id="one key, and something else"),
+        pytest.param(["status"], page(keys=[KEY | {"expires_in": 1e999}]), id="a time without end"),
+        pytest.param(["status"], page(keys=[KEY | {"error": [1]}]), id="another error"),
+        pytest.param(["status"], page(store_trouble=1, configuration_mistakes=1), id="other notes"),
+        pytest.param(["status", "--json"], page(next="/etc/passwd"), id="a page of something else"),
+        pytest.param(["status", "--json"], page(next=5), id="no page"),
+        pytest.param(["reload"], b'{"keys": "\\u001b[2J"}', id="no number of keys"),
+        pytest.param(
+            ["refresh", "a/b"],
+            b'{"refreshed": 1, "generation": "\\u001b[2J", "expires_in": 1}',
+            id="no generation",
+        ),
+        pytest.param(
+            ["refresh", "a/b"],
+            b'{"refreshed": 1, "generation": 1e999, "expires_in": 1}',
+            id="a generation without end",
+        ),
+    ],
+)
+def test_json_of_another_shape_is_told_in_one_line_and_not_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str], body: bytes
+) -> None:
+    with pytest.raises(Failure, match=r"^what answers there is not tokend$") as failure:
+        run(folder, body, *command)
+
+    assert failure.value.code == os.EX_UNAVAILABLE
+    assert failure.value.hint.startswith("is tokend running there?")
+    assert failure.value.__suppress_context__
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_that_a_terminal_obeys_is_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b]0;owned\x07\r\n\x9b2J"
+    error = {"message": evil, "errcode": 1, "advice": evil}
+    key = KEY | {
+        "app": evil,
+        "state": evil,
+        "failures": evil,
+        "error": error,
+        "record_trouble": evil,
+    }
+
+    assert run(folder, page(keys=[key], store_trouble=evil), "status") == os.EX_OK
+
+    shown = capsys.readouterr().out
+    assert "owned" in shown
+    assert all(char.isprintable() for line in shown.split("\n") for char in line)
 
 
 @pytest.mark.parametrize(

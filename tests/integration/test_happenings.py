@@ -26,6 +26,7 @@ from tokend.errors import UpstreamRefused
 from tokend.happening import Happening, What
 
 if TYPE_CHECKING:
+    from httpx_sse import ServerSentEvent
     from kit.station import Reader
 
     from tokend.keeper import Keeper
@@ -48,8 +49,19 @@ def happens(there: Station, name: str = "shop/access_token", times: int = 1) -> 
         there.house.chronicle.add(keeper, Happening(what=What.LOST))
 
 
+def happenings(reader: Reader) -> list[ServerSentEvent]:
+    """After the event that says where the reader is."""
+    begin, *others = reader.events
+    assert begin.event == "begin"
+    return others
+
+
 def told(reader: Reader) -> list[dict[str, object]]:
-    return [json.loads(event.data) for event in reader.events]
+    return [json.loads(event.data) for event in happenings(reader)]
+
+
+def ids(reader: Reader) -> list[int]:
+    return [int(event.id) for event in happenings(reader)]
 
 
 def may(there: Station, **changed: object) -> None:
@@ -72,7 +84,7 @@ def test_a_refresh_is_told_with_the_status_as_the_route_for_it_has_it(tell: Tell
             at_last = there.house.chronicle.last
             there_is = there.house.tokens()
 
-        (event,), (data,) = reader.events, told(reader)
+        (event,), (data,) = happenings(reader), told(reader)
         status = {key["app"]: key for key in answer.json()["keys"] if key["app"] == "shop"}
         assert (event.event, event.id) == ("refreshed", str(at_last))
         assert data.keys() == {
@@ -92,7 +104,7 @@ def test_a_refresh_is_told_with_the_status_as_the_route_for_it_has_it(tell: Tell
 def test_what_failed_is_told_with_what_wechat_said_and_what_to_do(tell: Tell) -> None:
     async def story(there: Station) -> None:
         async with there.reading(EVENTS, client=READER) as reader:
-            refused = UpstreamRefused(40164, "invalid ip", advice="add it to the whitelist")
+            refused = UpstreamRefused(40164, "invalid ip", advice="add it", advice_zh="请加入")
             happening = Happening(what=What.FAILED, took=timedelta(seconds=0.25), error=refused)
             there.house.chronicle.add(there.keeper, happening)
             await asyncio.sleep(0.2)
@@ -101,7 +113,8 @@ def test_what_failed_is_told_with_what_wechat_said_and_what_to_do(tell: Tell) ->
         assert data["error"] == {
             "message": str(refused),
             "errcode": 40164,
-            "advice": refused.advice,
+            "advice": "add it",
+            "advice_zh": "请加入",
         }
         assert data["took"] == 0.25
 
@@ -117,7 +130,7 @@ def test_all_that_happens_is_told_once_and_in_order_however_much_it_is(tell: Tel
                 await asyncio.sleep(0.03)
             await asyncio.sleep(5)
 
-        assert reader.ids == list(range(before + 1, before + 701))
+        assert ids(reader) == list(range(before + 1, before + 701))
 
     tell(story)
 
@@ -127,10 +140,10 @@ def test_it_begins_with_now_and_is_there_before_anything_happens(tell: Tell) -> 
         happens(there, times=3)
         async with there.reading(EVENTS, client=READER) as reader:
             assert reader.status == 200
-            assert reader.events == []
+            assert happenings(reader) == []
             happens(there)
             await asyncio.sleep(0.2)
-            assert reader.ids == [there.house.chronicle.last]
+            assert ids(reader) == [there.house.chronicle.last]
 
     tell(story)
 
@@ -146,7 +159,41 @@ def test_who_was_away_hears_what_came_since(tell: Tell, how: str) -> None:
         async with there.reading(path, last=given, client=READER) as reader:
             await asyncio.sleep(2)
 
-        assert reader.ids == list(range(last + 1, last + 121))
+        begin = reader.events[0]
+        assert (begin.id, json.loads(begin.data)) == (str(last), {"number": last})
+        assert ids(reader) == list(range(last + 1, last + 121))
+
+    tell(story)
+
+
+def test_who_has_heard_of_nothing_yet_knows_where_to_go_on(tell: Tell) -> None:
+    """A reader that comes back by itself sends the id of the last event, whatever that was."""
+
+    async def story(there: Station) -> None:
+        last = there.house.chronicle.last
+        async with there.reading(EVENTS, client=READER) as reader:
+            (begin,) = reader.events
+        happens(there, times=3)
+        async with there.reading(EVENTS, last=begin.id, client=READER) as again:
+            await asyncio.sleep(1)
+
+        assert (begin.event, begin.id) == ("begin", str(last))
+        assert json.loads(begin.data) == {"number": last}
+        assert reader.names == ["begin"]
+        assert ids(again) == [last + 1, last + 2, last + 3]
+
+    tell(story)
+
+
+def test_where_it_is_is_said_to_a_client_that_may_hear_of_nothing_that_came(tell: Tell) -> None:
+    async def story(there: Station) -> None:
+        last = there.house.chronicle.last
+        happens(there, times=120)
+        may(there, apps=frozenset({"blog"}))
+        async with there.reading(EVENTS, last=str(last), client=READER) as reader:
+            await asyncio.sleep(2)
+
+        assert [(event.event, event.id) for event in reader.events] == [("begin", str(last))]
 
     tell(story)
 
@@ -166,7 +213,7 @@ def test_who_cannot_be_told_what_came_since_is_told_to_ask_anew(tell: Tell, know
 
         assert reader.names == ["reset", "lost"]
         assert reader.ids == [newest, newest + 1]
-        assert told(reader)[0] == {"number": newest}
+        assert json.loads(reader.events[0].data) == {"number": newest}
 
     tell(story)
 
@@ -183,8 +230,8 @@ def test_while_nothing_happens_there_are_heartbeats(tell: Tell) -> None:
         except TimeoutError:
             pass
 
-        assert heard.count(b"\n:") == 5
-        assert b"\n\n" not in heard
+        assert heard.count(b"\n:") == 4
+        assert heard.count(b"\n\n") == 1
         assert got.headers["Content-Type"] == "text/event-stream"
 
     tell(story)
@@ -234,7 +281,7 @@ def test_who_may_not_any_more_hears_nothing_and_the_stream_is_over(
             happens(there, times=int(happens_more))
             await asyncio.sleep(HEARTBEAT + 1)
 
-            assert reader.events == []
+            assert happenings(reader) == []
             assert reader.ended_at is not None
             assert reader.ended_at - began <= (1 if happens_more else HEARTBEAT)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +15,13 @@ from kit.proxy import Proxy
 from kit.served import Served, served
 from playwright.async_api import expect
 
+from tokend.wechat.advice import WHITELIST
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from playwright.async_api import Browser, Locator
+    from playwright.async_api import Browser, Locator, Route
 
 
 pytestmark = needs_chromium
@@ -171,6 +174,23 @@ async def test_a_refusal_is_told(here: Served, browser: Browser) -> None:
         there.complaints.clear()
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_what_to_do_about_a_refusal_of_wechats_is_told_in_the_language_of_the_page(
+    house: House, here: Served, browser: Browser, language: str
+) -> None:
+    house.wechat.replies += [REFUSED] * 8
+    credentials = {"username": "me", "password": key("operator")}
+    url = f"http://127.0.0.1:{here.tcp}/status?lang={language}"
+    async with visit(browser, url, http_credentials=credentials) as there:
+        await row(there).locator("button").press("Enter")
+        await there.page.locator('dialog button[value="force"]').press("Enter")
+
+        advice = getattr(WHITELIST.about("shop", "203.0.113.9"), language)
+        await expect(there.page.locator("#outcome")).to_contain_text(f"; {advice}")
+        assert all("502" in complaint for complaint in there.complaints)
+        there.complaints.clear()
+
+
 async def test_what_somebody_has_opened_and_has_the_focus_on_stays_so(
     house: House, here: Served, browser: Browser
 ) -> None:
@@ -214,6 +234,7 @@ async def test_it_says_that_tokend_is_away_and_comes_back(
 
         await expect(there.page.locator("#connection")).to_have_text("Live")
         await expect(fact(there, "Expires in")).to_contain_text("1:59:")
+        await expect(there.page.locator("#news")).to_contain_text("new token")
         assert all("ERR_" in complaint for complaint in there.complaints)
         there.complaints.clear()
 
@@ -232,12 +253,20 @@ async def test_who_may_not_see_it_any_more_is_told_so(
         there.complaints.clear()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda route: route.fulfill(status=404), id="there is none"),
+        pytest.param(lambda _: None, id="it is kept back"),
+    ],
+)
 async def test_without_a_stream_it_looks_again_and_again(
-    house: House, here: Served, browser: Browser
+    house: House, here: Served, browser: Browser, answer: Callable[[Route], object]
 ) -> None:
     credentials = {"username": "", "password": key("onlooker")}
     url = f"http://127.0.0.1:{here.tcp}/status"
-    async with visit(browser, url, missing="/v1/events", http_credentials=credentials) as there:
+    instead = {"/v1/events": answer}
+    async with visit(browser, url, instead=instead, http_credentials=credentials) as there:
         await expect(there.page.locator("#connection")).to_contain_text("every 5 s")
         before = await fact(there, "Generation").inner_text()
         await house.clock.advance(7000)
@@ -246,6 +275,29 @@ async def test_without_a_stream_it_looks_again_and_again(
         await expect(fact(there, "Generation")).not_to_have_text(before)
         assert all("404" in complaint for complaint in there.complaints)
         there.complaints.clear()
+
+
+async def test_who_has_lost_the_stream_is_not_told_that_it_is_there(
+    here: Served, browser: Browser
+) -> None:
+    credentials = {"username": "", "password": key("onlooker")}
+    before = count()
+
+    def answer(route: Route) -> object:
+        return route.fulfill(status=404) if next(before) else route.continue_()
+
+    instead = {"/v1/events": answer}
+    async with wired(here) as (wire, there_too):
+        url = f"http://127.0.0.1:{there_too.tcp}/status"
+        async with visit(browser, url, instead=instead, http_credentials=credentials) as there:
+            await expect(there.page.locator("#connection")).to_have_text("Live")
+            wire.cut()
+            await expect(there.page.locator("#connection")).to_contain_text("does not answer")
+            wire.mend()
+
+            await expect(there.page.locator("#connection")).to_contain_text("every 5 s")
+            assert all("404" in each or "ERR_" in each for each in there.complaints)
+            there.complaints.clear()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

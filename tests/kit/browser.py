@@ -13,9 +13,9 @@ from playwright.async_api import async_playwright
 from kit.sdks import node_environment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -74,15 +74,19 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def visit(
-    browser: Browser, url: str, *, missing: str = "", **context: Any
+    browser: Browser,
+    url: str,
+    *,
+    instead: Mapping[str, Callable[[Route], object]] | None = None,
+    **context: Any,
 ) -> AsyncIterator[Visit]:
     """The page at *url*, in a *context* of its own; at the end nothing has gone wrong in it. What
-    is *missing* is answered with 404.
+    is at a path of *instead* is answered so.
     """
     async with await browser.new_context(**context) as own:
         own.set_default_timeout(PATIENCE_MS)
-        if missing:
-            await own.route(f"**{missing}", lambda route: route.fulfill(status=404))
+        for path, answer in (instead or {}).items():
+            await own.route(f"**{path}", answer)
         visit = Visit(await own.new_page(), url)
         await visit.page.goto(url)
         yield visit

@@ -108,7 +108,7 @@ async def test_a_second_failure_in_a_row_is_told_and_no_further_one(clock: Manua
     (news,) = story.told()
     await story.meets(AWAY, AWAY)
 
-    assert (news.topic, news.cause.text) == (Topic.FAILING, "nobody there")
+    assert (news.topic, str(news.error)) == (Topic.FAILING, "nobody there")
     assert timedelta(seconds=200) < news.left < timedelta(seconds=250)
     assert story.topics() == []
 
@@ -157,7 +157,7 @@ async def test_a_refusal_is_told_at_once_and_by_its_errcode(clock: ManualClock) 
     assert story.keeper.status().failures == 2
     assert story.topics() == []
     assert first.topic is Topic.REFUSED
-    assert (first.cause.errcode, first.cause.advice) == (40164, "mend it")
+    assert (first.error.errcode, first.error.advice) == (40164, "mend it")
 
 
 async def test_a_minute_in_which_wechat_takes_no_more_calls_is_over_before_it_is_read(
@@ -365,4 +365,4 @@ async def test_another_refusal_is_told_again(clock: ManualClock, errcode: int) -
 
     await story.meets(refused(errcode))
 
-    assert errcode in [each.cause.errcode for each in story.told()]
+    assert errcode in [each.error.errcode for each in story.told()]

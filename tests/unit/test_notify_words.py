@@ -10,6 +10,7 @@ from string import ascii_lowercase
 import pytest
 
 from tokend.errors import (
+    AddressRefused,
     DayQuotaReached,
     StoreError,
     TokendError,
@@ -20,29 +21,28 @@ from tokend.errors import (
 from tokend.model import Secret, TokenKey
 from tokend.notify.formats import FORMATS
 from tokend.notify.message import LONGEST, compose
-from tokend.notify.news import Cause, News
+from tokend.notify.news import News
 from tokend.notify.phrases import PHRASES
 from tokend.notify.receiver import Receiver, Topic
 
 AT = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
-AWAY = Cause(kind=UpstreamUnreachable, text="https://api.weixin.qq.com: Connection refused")
-NOT_ALLOWED = Cause(
-    kind=UpstreamRefused,
-    text="errcode 40164: invalid ip 203.0.113.7, not in whitelist",
+AWAY = UpstreamUnreachable("https://api.weixin.qq.com: Connection refused")
+NOT_ALLOWED = AddressRefused(
     errcode=40164,
+    errmsg="invalid ip 203.0.113.7, not in whitelist",
     advice="WeChat sees address 203.0.113.7; add it to the IP whitelist of shop",
     advice_zh="微信看到的地址是 203.0.113.7；请把它加入 shop 的 IP 白名单",
 )
 
 
-def news(topic: Topic, app: str = "shop", cause: Cause | None = AWAY, **more) -> News:
+def news(topic: Topic, app: str = "shop", error: TokendError | None = AWAY, **more) -> News:
     return News(
         topic=topic,
         key=TokenKey(app=app, appid="wx0123456789abcdef", kind=more.pop("kind", "access_token")),
         at=AT,
         heard=timedelta(0),
         left=more.pop("left", timedelta(minutes=4)),
-        cause=cause,
+        error=error,
         **more,
     )
 
@@ -62,7 +62,7 @@ def test_one_key_is_named_with_why_and_what_to_do() -> None:
 
 
 def test_a_refusal_says_which_address_to_allow() -> None:
-    said = text(news(Topic.REFUSED, cause=NOT_ALLOWED))
+    said = text(news(Topic.REFUSED, error=NOT_ALLOWED))
 
     assert "WeChat refuses: shop/access_token" in said
     assert "What to do: WeChat sees address 203.0.113.7; add it to the IP whitelist" in said
@@ -105,7 +105,7 @@ def test_what_was_never_told_is_counted() -> None:
 
 def test_the_same_in_chinese() -> None:
     said = text(
-        news(Topic.REFUSED, cause=NOT_ALLOWED),
+        news(Topic.REFUSED, error=NOT_ALLOWED),
         news(Topic.FAILING, "blog"),
         news(Topic.FAILING, "news"),
         language="zh",
@@ -127,11 +127,18 @@ def test_the_same_in_chinese() -> None:
 
 
 @pytest.mark.parametrize("language", PHRASES)
-@pytest.mark.parametrize("kind", [StoreError, UpstreamUnclear, DayQuotaReached, TokendError])
-def test_there_is_something_to_do_about_every_error(language: str, kind: type) -> None:
-    cause = Cause(kind=kind, text="?", errcode=45009, advice="wait", advice_zh="等待")
-
-    assert PHRASES[language].advise(cause)
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreError("?"),
+        UpstreamUnclear("?"),
+        DayQuotaReached(45009, "?", advice="wait", advice_zh="等待"),
+        TokendError("?"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_there_is_something_to_do_about_every_error(language: str, error: TokendError) -> None:
+    assert PHRASES[language].advise(error)
 
 
 HOSTILE = (
@@ -141,9 +148,9 @@ HOSTILE = (
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_others_say_cannot_break_out_of_a_message(name: str) -> None:
-    cause = Cause(kind=UpstreamRefused, text=HOSTILE, errcode=1, advice=HOSTILE)
+    error = UpstreamRefused(1, HOSTILE, advice=HOSTILE)
     receiver = Receiver(name="ops", url=Secret("https://h/"), format=name, topics=frozenset(Topic))
-    message = compose([news(Topic.REFUSED, cause=cause)], host=HOSTILE, language="en")
+    message = compose([news(Topic.REFUSED, error=error)], host=HOSTILE, language="en")
 
     body = json.loads(FORMATS[name].call(receiver, message, AT).body)
 
@@ -160,7 +167,7 @@ def test_what_others_say_cannot_break_out_of_a_message(name: str) -> None:
 def test_a_message_is_never_longer_than_every_robot_takes_it() -> None:
     """The first lines, which say what happened, stay longest."""
     told = [
-        news(topic, "x" * 60 + str(number), Cause(kind=StoreError, text="故障" * 300 + str(number)))
+        news(topic, "x" * 60 + str(number), StoreError("故障" * 300 + str(number)))
         for topic in (Topic.REFUSED, Topic.EXPIRED, Topic.FAILING)
         for number in range(50)
     ]
@@ -177,7 +184,7 @@ def test_a_message_is_never_longer_than_every_robot_takes_it() -> None:
 
 def test_as_json_each_change_is_data_too() -> None:
     message = compose(
-        [news(Topic.REFUSED, cause=NOT_ALLOWED), news(Topic.QUOTA, "blog", None, percent=80)],
+        [news(Topic.REFUSED, error=NOT_ALLOWED), news(Topic.QUOTA, "blog", None, percent=80)],
         host="web1",
         language="en",
     )

@@ -239,9 +239,9 @@ def test_time_passes_as_fast_as_it_does_there(heard: list[tuple[int, int]], spee
 # What is heard
 
 
+BEGIN = b'id: 5\nevent: begin\ndata: {"number": 5}\n\n'
 HEARD = (
-    b"retry: 1000\n:\n"
-    b'id: 7\nevent: lost\ndata: {"number": 7}\n\n:\n'
+    b"retry: 1000\n:\n" + BEGIN + b'id: 7\nevent: lost\ndata: {"number": 7}\n\n:\n'
     b'id: 9\nevent: reset\ndata: {"number": 9}\n\n'
     b'id: 10\nevent: failed\ndata: {"error": "\xe9\x92\xa5"}\n\n'
 )
@@ -254,7 +254,12 @@ def test_events_are_read_in_whatever_pieces_they_come(size: int) -> None:
 
     news = [each for piece in pieces for each in reader.read(piece)]
 
-    assert news == [Event("lost", {"number": 7}), Word.RESET, Event("failed", {"error": "钥"})]
+    assert news == [
+        Word.BEGIN,
+        Event("lost", {"number": 7}),
+        Word.RESET,
+        Event("failed", {"error": "钥"}),
+    ]
     assert reader.last == "10"
 
 
@@ -292,7 +297,7 @@ class Connection:
 
 def test_it_comes_back_with_the_last_id_whatever_ends_the_connection() -> None:
     away, no = Failure("nobody there"), Failure("you may not", code=77)
-    there = Connection([b":\n", HEARD], away, [b":\n"], no)
+    there = Connection([BEGIN], [HEARD], away, no)
     paused: list[float] = []
     news = follow(lambda: there, paused.append)
 
@@ -300,8 +305,8 @@ def test_it_comes_back_with_the_last_id_whatever_ends_the_connection() -> None:
     with pytest.raises(Failure, match="you may not"):
         next(news)
 
-    assert told[0] is told[6] is Word.OPENED
-    assert str(told[4]) == str(told[7]) == "tokend has ended the connection"
-    assert told[5] is away
-    assert there.asked == ["", "10", "10", "10"]
+    assert told[0] is told[2] is Word.BEGIN
+    assert str(told[1]) == str(told[6]) == "tokend has ended the connection"
+    assert told[7] is away
+    assert there.asked == ["", "5", "10", "10"]
     assert paused == [1.0, 1.0, 1.0]

@@ -94,6 +94,9 @@ class Onlooker:
     """One reader, who has heard of all up to number *known*, or None, and whom *allowed* tells; it
     raises ``CallerError`` once there is none.
 
+    What he hears first is where he is: to come back from there he needs its id, though nothing may
+    happen for long. ``begin``, or ``reset`` where that is not what he knows.
+
     Nothing is kept for him: who is behind hears of some at a time, and who is behind by more than
     is known any more hears a ``reset`` in place of it.
     """
@@ -102,6 +105,7 @@ class Onlooker:
         self.watched = feed
         self.known = feed.generation if known is None else known
         self.patience = HEARTBEAT
+        self._greeting = _place(b"begin", self.known)
         self._allowed = allowed
         self._client = allowed()
 
@@ -112,12 +116,18 @@ class Onlooker:
 
     def news(self, _: object) -> bytes:
         """The next events, or a comment; *known* moves on over those that are not for him, too."""
+        greeting, self._greeting = self._greeting, b""
         events = self.watched.chronicle.since(self.known)
         if events is None:
             self.known = self.watched.generation
-            return event(b"reset", b'{"number": %d}' % self.known, self.known)
+            return _place(b"reset", self.known)
         some = events[:_MOST_AT_ONCE]
         if some:
             self.known = some[-1].number
         ours = [each for each in some if self._client.has(each.status.key.app)]
-        return b"".join(map(self.watched.written, ours)) or NOTHING
+        return b"".join([greeting, *map(self.watched.written, ours)]) or NOTHING
+
+
+def _place(name: bytes, number: int) -> bytes:
+    """That the reader is there now."""
+    return event(name, b'{"number": %d}' % number, number)

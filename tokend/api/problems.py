@@ -324,7 +324,8 @@ def _extras(error: errors.TokendError) -> dict[str, Any]:
         extras["retry_after"] = math.ceil(error.retry_after.total_seconds())
     cause = error.cause if isinstance(error, errors.NotReady) else error
     if isinstance(cause, errors.UpstreamRefused):
-        extras |= {"errcode": cause.errcode, "errmsg": cause.errmsg, "advice": cause.advice}
+        extras |= {"errcode": cause.errcode, "errmsg": cause.errmsg}
+        extras |= {"advice": cause.advice, "advice_zh": cause.advice_zh}
     return extras
 
 

@@ -214,7 +214,8 @@ def _error_json(error: TokendError | None) -> dict[str, Any] | None:
     said = {"message": str(error)}
     if not isinstance(error, UpstreamRefused):
         return said
-    return {**said, "errcode": error.errcode, "advice": error.advice}
+    advice = {"advice": error.advice, "advice_zh": error.advice_zh}
+    return {**said, "errcode": error.errcode, **advice}
 
 
 def _seconds(duration: timedelta) -> int:

@@ -50,7 +50,8 @@ async def _examine(account: AppConfig, transports: Mapping[Platform, Transport])
         read_token(await transports[app.platform].send(request), app)
     except UpstreamRefused as error:
         verdict = Verdict.WARNING if isinstance(error, _PASSING) else Verdict.BAD
-        return Finding(verdict, _SUBJECT, f"{app.name}: {error}", error.advice)
+        text = f"{app.name}: {error}"
+        return Finding(verdict, _SUBJECT, text, error.advice, error.advice_zh)
     except UpstreamError as error:
         return Finding(Verdict.BAD, _SUBJECT, f"{app.name}: {error}", "check again in a minute")
     text = f"{app.name}: WeChat accepts the address, the appid and the secret"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 from tokend.cli import shortcut
 from tokend.cli.failure import Failure
@@ -18,6 +19,9 @@ from tokend.cli.failure import Failure
 def main() -> int:
     """Run the command in ``sys.argv``; the exit code."""
     sys.excepthook = _tell_crash
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Not every terminal has the characters of what WeChat says.
+        sys.stdout.reconfigure(errors="replace")
     try:
         return _run(sys.argv[1:])
     except Failure as failure:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tokend.cli import options
+from tokend.cli.connection import understood
 from tokend.cli.current import path, show
 from tokend.cli.failure import Failure
 
@@ -43,11 +44,15 @@ def refresh(connect: Connect, key: str, rejected: str | None) -> None:
     Without --rejected this is a forced refresh. WeChat honours the old token for a few minutes
     more, or less; tokend lets one refresh in a minute pass.
     """
-    answer = json.loads(connect().ask("POST", f"{path(key)}/refresh", body=_report(rejected)))
-    done = "refreshed" if answer["refreshed"] else "not refreshed, another token is current"
-    click.echo(
-        f"{key}: {done}; generation {answer['generation']}, expires in {answer['expires_in']} s"
-    )
+    answer = connect().ask("POST", f"{path(key)}/refresh", body=_report(rejected))
+    click.echo(f"{key}: {understood(_done, answer)}")
+
+
+def _done(answer: str) -> str:
+    token = json.loads(answer)
+    done = "refreshed" if token["refreshed"] else "not refreshed, another token is current"
+    generation, seconds = int(token["generation"]), int(token["expires_in"])
+    return f"{done}; generation {generation}, expires in {seconds} s"
 
 
 def _report(rejected: str | None) -> dict[str, object]:

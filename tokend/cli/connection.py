@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from tokend.cli import unix
 from tokend.cli.failure import Failure
@@ -16,6 +16,8 @@ from tokend.cli.failure import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+_T = TypeVar("_T")
 
 # From a method, a path, headers and a body to a status and the body of the answer. Raises
 # ``OSError``, and ``ValueError`` where what answers is not tokend.
@@ -26,6 +28,18 @@ Answering: TypeAlias = "AbstractContextManager[tuple[int, Iterator[bytes]]]"
 Stream: TypeAlias = "Callable[[str, dict[str, str]], Answering]"
 
 DEFAULT_SOCKET = "/run/tokend/tokend.sock"
+
+_IS_IT_THERE = "is tokend running there? --socket or --url say where it is"
+
+# What JSON of another shape leads to, and numbers that no time is counted in.
+_NONSENSE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 _LONGEST_PROBLEM = 64 * 1024
 _NOT_GOOD = 300  # all good answers are below
@@ -96,6 +110,16 @@ class Connection:
         return {"Accept": accept, **authorization}
 
 
+def understood(read: Callable[..., _T], *told: object) -> _T:
+    """What *read* makes of what was *told*. Raises ``Failure`` where tokend would not say that."""
+    try:
+        return read(*told)
+    except _NONSENSE:
+        raise Failure(
+            "what answers there is not tokend", hint=_IS_IT_THERE, code=os.EX_UNAVAILABLE
+        ) from None
+
+
 def _json(body: object) -> bytes:
     import json  # noqa: PLC0415, see above
 
@@ -121,7 +145,7 @@ def _lost(where: str, error: OSError | ValueError) -> Failure:
         )
     return Failure(
         f"{where}: {getattr(error, 'strerror', None) or error}",
-        hint="is tokend running there? --socket or --url say where it is",
+        hint=_IS_IT_THERE,
         code=os.EX_UNAVAILABLE,
     )
 
@@ -129,9 +153,12 @@ def _lost(where: str, error: OSError | ValueError) -> Failure:
 def _failure(where: str, status: int, content: str) -> Failure:
     import json  # noqa: PLC0415, see above
 
+    from tokend.cli.language import spoken  # noqa: PLC0415, see above
+
     try:
         problem = json.loads(content)
-        detail, advice = str(problem["detail"]), str(problem["advice"])
+        detail = str(problem["detail"])
+        advice = spoken(str(problem["advice"]), str(problem.get("advice_zh", "")))
         if "retry_after" in problem:
             detail += f"; try again in {int(problem['retry_after'])} s"
     except (ValueError, KeyError, TypeError, RecursionError):

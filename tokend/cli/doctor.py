@@ -11,6 +11,7 @@ import click
 from tokend import logs, uncaught
 from tokend.checkup.round import examine
 from tokend.cli import configuration
+from tokend.cli.language import spoken
 from tokend.clock import SystemClock
 from tokend.findings import Finding, Verdict, shortened
 
@@ -48,5 +49,5 @@ def _tell(finding: Finding, width: int) -> None:
         finding.verdict.ljust(_VERDICT_WIDTH), fg=_COLOURS[finding.verdict], reset=True
     )
     click.echo(f"{verdict}  {finding.subject:<{width}}  {finding.text}")
-    if finding.advice:
-        click.echo(" " * (_VERDICT_WIDTH + 2 + width + 2) + finding.advice)
+    if advice := spoken(finding.advice, finding.advice_zh):
+        click.echo(" " * (_VERDICT_WIDTH + 2 + width + 2) + advice)

@@ -31,11 +31,13 @@ class Event(NamedTuple):
 
 
 class Word(Enum):
-    """What is told beside events."""
+    """What is told of the reader's own place, and not of a key; a connection begins with one."""
 
-    OPENED = auto()  # from now on nothing is missed
-    RESET = auto()  # some may have been
+    BEGIN = auto()  # from here on nothing is missed
+    RESET = auto()  # up to here something was
 
+
+_WORDS = {"begin": Word.BEGIN, "reset": Word.RESET}
 
 News: TypeAlias = "Event | Word | Failure"
 
@@ -49,8 +51,6 @@ def follow(
         reader = Reader(last)
         try:
             for piece in connect().stream(_PATH, last=last):
-                if not reader.has_begun:
-                    yield Word.OPENED
                 yield from reader.read(piece)
             yield Failure("tokend has ended the connection")
         except Failure as failure:
@@ -69,13 +69,11 @@ class Reader:
 
     def __init__(self, last: str = "") -> None:
         self.last = last
-        self.has_begun = False
         self._rest = b""
         self._fields: dict[bytes, bytes] = {}
 
     def read(self, piece: bytes) -> Iterator[Event | Word]:
         """Raises ``Failure`` for what tokend would not write."""
-        self.has_begun = True
         *lines, self._rest = (self._rest + piece).split(b"\n")
         if len(self._rest) > _LONGEST_LINE:
             raise _strange()
@@ -95,7 +93,7 @@ class Reader:
             raise _strange() from None
         if not isinstance(data, dict):
             raise _strange()
-        return Word.RESET if name == "reset" else Event(name, data)
+        return _WORDS.get(name) or Event(name, data)
 
 
 def _strange() -> Failure:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 import click
 
 from tokend.cli import options, words
+from tokend.cli.connection import understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tokend.cli.connection import Connection
     from tokend.cli.options import Connect
+
+_PATH = "/v1/apps"
 
 _HEADINGS = ("KEY", "STATE", "EXPIRES IN", "REFRESH IN", "FAILURES")
 
@@ -28,13 +32,13 @@ def status(connect: Connect, *, state: str | None, watch: bool, as_json: bool) -
     """Show the state of every key, and what to do about those that fail."""
     if watch and as_json:
         raise click.UsageError("--watch and --json do not go together")
-    path = f"/v1/apps?{urlencode({'state': state})}" if state else "/v1/apps"
+    path = f"{_PATH}?{urlencode({'state': state})}" if state else _PATH
 
     def pages() -> Iterator[str]:
         return _pages(connect(), path)
 
     def show() -> None:
-        _show(map(json.loads, pages()))
+        _show(understood(_read, answer) for answer in pages())
 
     if watch:
         from tokend.cli import watch as watching  # noqa: PLC0415, of use to few
@@ -53,25 +57,45 @@ def _pages(tokend: Connection, path: str) -> Iterator[str]:
     following: str | None = path
     while following:
         answer = tokend.ask("GET", following)
+        following = understood(_following, answer)
         yield answer
-        following = json.loads(answer)["next"]
 
 
-def _show(pages: Iterable[dict[str, Any]]) -> None:
+def _following(answer: str) -> str | None:
+    path: str | None = json.loads(answer)["next"]
+    if path is not None and not path.startswith(f"{_PATH}?"):
+        raise ValueError("the next page of something else")
+    return path
+
+
+class _Page(NamedTuple):
+    """What there is to print of an answer."""
+
+    rows: list[tuple[str, ...]]
+    errors: list[str]
+    notes: list[str]
+
+
+def _read(answer: str) -> _Page:
+    page = json.loads(answer)
+    keys = page["keys"]
+    found = [["", *lines] for lines in map(words.error_lines, keys) if lines]
+    return _Page([*map(_row, keys)], [*chain.from_iterable(found)], words.notes(page))
+
+
+def _show(pages: Iterable[_Page]) -> None:
     """Each page as it comes; then what is wrong, where it is not scrolled away."""
     widths = [0] * len(_HEADINGS)
     headings, errors, notes = [_HEADINGS], list[str](), list[str]()
     for page in pages:
-        rows = [*headings, *map(_row, page["keys"])]
+        rows = [*headings, *page.rows]
         if not rows:
             continue
         widths = [max(width, *map(len, cells)) for width, *cells in zip(widths, *rows, strict=True)]
         click.echo("\n".join(_lines(rows, widths)))
         headings = []
-        for key in page["keys"]:
-            lines = words.error_lines(key)
-            errors += ["", *lines] if lines else []
-        notes = words.notes(page)
+        errors += page.errors
+        notes = page.notes
     for line in [*errors, *([""] if notes else []), *notes]:
         click.echo(line)
 
@@ -86,10 +110,10 @@ def _row(key: dict[str, Any]) -> tuple[str, ...]:
     served = key["state"] in words.SERVED
     return (
         words.name(key),
-        key["state"],
+        words.plain(key["state"]),
         words.duration(key["expires_in"]) if served else "-",
         _refresh_in(key),
-        str(key["failures"]),
+        words.plain(key["failures"]),
     )
 
 

@@ -5,7 +5,6 @@ second.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from functools import partial
@@ -17,6 +16,7 @@ import click
 
 from tokend.cli import words
 from tokend.cli.board import Board
+from tokend.cli.connection import understood
 from tokend.cli.events import Event, Word, follow
 from tokend.cli.failure import Failure
 from tokend.cli.picture import Picture
@@ -34,6 +34,11 @@ _SECOND = 1.0
 # tokend: that is asked for. Soon after the beginning, too, to see how fast time passes there.
 _ASK_SECONDS = 15.0
 _ASK_AGAIN_SECONDS = 2.0
+
+_AGAIN = {
+    Word.BEGIN: "connected again",
+    Word.RESET: "connected, but some events are missing here",
+}
 
 
 class Source(NamedTuple):
@@ -115,7 +120,7 @@ class Watcher:
             self._to_ask.wait(patience)
             self._to_ask.clear()
             try:
-                _with_sense(self._learn)
+                understood(self._learn)
             except Failure as failure:
                 self._to_do.put(partial(self._hear, failure))
 
@@ -130,7 +135,7 @@ class Watcher:
 
     def _hear(self, news: News) -> None:
         if isinstance(news, Event):
-            _with_sense(self._board.happened, news.data)
+            understood(self._board.happened, news.data)
         elif isinstance(news, Word):
             self._to_ask.set()
         elif self._has_been_there:
@@ -139,7 +144,7 @@ class Watcher:
             raise news
 
     def _heard_page(self, page: dict[str, Any], at: float, names: list[str]) -> None:
-        names += _with_sense(self._board.page, page, at)
+        names += understood(self._board.page, page, at)
 
     def _heard_all(self, names: list[str]) -> None:
         self._board.keep(names)
@@ -151,15 +156,14 @@ def _tell(source: Source, show: Callable[[], None]) -> None:
     has_begun = False
     for news in follow(source.connect):
         if isinstance(news, Event):
-            if _with_sense(source.wants, news.data):
-                click.echo(_with_sense(_line, news.data))
+            if understood(source.wants, news.data):
+                click.echo(understood(_line, news.data))
         elif isinstance(news, Failure):
             if not has_begun:
                 raise news
             click.echo(f"tokend: {news}; trying again", err=True)
         elif has_begun:
-            again = "connected again" if news is Word.OPENED else "some events are missing here"
-            click.echo(f"tokend: {again}", err=True)
+            click.echo(f"tokend: {_AGAIN[news]}", err=True)
         else:
             has_begun = True
             show()
@@ -171,14 +175,6 @@ def _line(event: dict[str, Any]) -> str:
     happened = f"{event['what']} in {took} s" if took else event["what"]
     line = f"{event['at']}  {words.name(status)}  {happened}, {status['state']}"
     return "\n".join([words.plain(line), *words.error_lines(status)])
-
-
-def _with_sense(read: Callable[..., Any], *told: object) -> Any:
-    """What *read* makes of it. Raises ``Failure`` where that is not what tokend says."""
-    try:
-        return read(*told)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise Failure("what answers there is not tokend", code=os.EX_UNAVAILABLE) from None
 
 
 def _raise(error: BaseException) -> NoReturn:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tokend.cli.language import spoken
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -11,7 +13,7 @@ SERVED = {"fresh", "stale", "suspect"}
 
 
 def name(key: dict[str, Any]) -> str:
-    return f"{key['app']}/{key['kind']}"
+    return plain(f"{key['app']}/{key['kind']}")
 
 
 def elsewhere(key: dict[str, Any]) -> str:
@@ -23,7 +25,7 @@ def error_lines(key: dict[str, Any]) -> list[str]:
     """What is wrong with a key, and what to do about it."""
     error, trouble = key["error"] or {}, key["record_trouble"]
     lines = [f"{name(key)}: {plain(said)}" for said in (error.get("message"), trouble) if said]
-    if advice := error.get("advice"):
+    if advice := spoken(error.get("advice", ""), error.get("advice_zh", "")):
         lines.insert(1, f"  {plain(advice)}")
     return lines
 
@@ -46,7 +48,10 @@ def duration(seconds: int) -> str:
 
 def plain(text: object) -> str:
     """On one line, and with nothing in it that a terminal obeys."""
-    return "".join(char if char.isprintable() else "?" for char in str(text))
+    said = str(text)
+    if said.isprintable():
+        return said
+    return "".join(char if char.isprintable() else "?" for char in said)
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:

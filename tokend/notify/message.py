@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from tokend.errors import UpstreamRefused
 from tokend.notify.phrases import PHRASES
 from tokend.notify.receiver import Topic
 
@@ -126,15 +127,15 @@ def _causes(news: list[News], words: Phrases) -> Iterator[str]:
 def _why(news: News, words: Phrases) -> str:
     if news.ended:
         return words.ended[news.ended]
-    return _harmless(news.cause.text)[:_LONGEST_CAUSE] if news.cause else ""
+    return _harmless(str(news.error))[:_LONGEST_CAUSE] if news.error else ""
 
 
 def _todo(news: News, words: Phrases) -> str:
     if news.topic is Topic.QUOTA:
         return words.quota_advice
-    if news.topic is Topic.RECOVERED or news.cause is None:
+    if news.topic is Topic.RECOVERED or news.error is None:
         return ""
-    return _harmless(words.advise(news.cause))
+    return _harmless(words.advise(news.error))
 
 
 def _change(news: News, words: Phrases) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _change(news: News, words: Phrases) -> dict[str, Any]:
         "appid": news.key.appid,
         "kind": news.key.kind,
         "expires_in": max(news.left // timedelta(seconds=1), 0),
-        "errcode": news.cause.errcode if news.cause else None,
+        "errcode": news.error.errcode if isinstance(news.error, UpstreamRefused) else None,
         "why": _why(news, words) or None,
         "todo": _todo(news, words) or None,
         "percent": news.percent or None,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tokend.errors import UpstreamRefused
-
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
@@ -13,16 +11,6 @@ if TYPE_CHECKING:
     from tokend.errors import TokendError
     from tokend.model import TokenKey
     from tokend.notify.receiver import Topic
-
-
-class Cause(NamedTuple):
-    """Why: of an error what goes into a message."""
-
-    kind: type[TokendError]
-    text: str
-    errcode: int | None = None
-    advice: str = ""
-    advice_zh: str = ""
 
 
 class News(NamedTuple):
@@ -37,7 +25,7 @@ class News(NamedTuple):
     at: datetime
     heard: timedelta
     left: timedelta
-    cause: Cause | None = None
+    error: TokendError | None = None
     ended: Topic | None = None
     percent: int = 0
     begins: bool = False
@@ -59,22 +47,8 @@ def news_of(
         at=event.at,
         heard=now,
         left=event.status.expires_in,
-        cause=_cause(event.happening.error),
+        error=event.happening.error,
         begins=begins,
         ended=ended,
         percent=percent,
     )
-
-
-def _cause(error: TokendError | None) -> Cause | None:
-    if error is None:
-        return None
-    if isinstance(error, UpstreamRefused):
-        return Cause(
-            kind=type(error),
-            text=str(error),
-            errcode=error.errcode,
-            advice=error.advice,
-            advice_zh=error.advice_zh,
-        )
-    return Cause(kind=type(error), text=str(error))

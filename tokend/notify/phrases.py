@@ -19,8 +19,6 @@ from tokend.notify.receiver import Topic
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tokend.notify.news import Cause
-
 # Of an error that is a kind of this; the first that fits.
 _Advice: TypeAlias = tuple[tuple[type[TokendError], str], ...]
 
@@ -40,14 +38,14 @@ class Phrases:
     ended: Mapping[Topic, str]
     dropped: str
     quota_advice: str
-    refusal: Callable[[Cause], str]
+    refusal: Callable[[UpstreamRefused], str]
     advice: _Advice
 
-    def advise(self, cause: Cause) -> str:
+    def advise(self, error: TokendError) -> str:
         """Of a refusal what its errcode asks for; else by the kind of error."""
-        if issubclass(cause.kind, UpstreamRefused):
-            return self.refusal(cause)
-        return next(text for kind, text in self.advice if issubclass(cause.kind, kind))
+        if isinstance(error, UpstreamRefused):
+            return self.refusal(error)
+        return next(text for kind, text in self.advice if isinstance(error, kind))
 
 
 _ENGLISH = Phrases(

@@ -18,6 +18,7 @@ const PATIENCE = 10000;
 
 let received = performance.now();
 let stream = null;
+let isStreaming = false;
 let isAsking = false;
 let planned = null;
 let plannedAt = Infinity;
@@ -53,13 +54,13 @@ async function look() {
     }
     received = began;
     document.body.classList.remove('away');
-    connection.textContent = isStreaming() ? words.live : words.polling;
+    connection.textContent = isStreaming ? words.live : words.polling;
   }
   isAsking = false;
   tick();
   touched.forEach(id => document.getElementById(id)?.classList.add('changed'));
   touched.clear();
-  const isWell = isStreaming() && !document.body.classList.contains('away');
+  const isWell = isStreaming && !document.body.classList.contains('away');
   soon(isWell ? SELDOM : POLL);
 }
 
@@ -108,18 +109,22 @@ function clockFace(seconds) {
 
 // What happens
 
-const isStreaming = () => stream?.readyState === EventSource.OPEN;
-
 function listen() {
   stream = new EventSource('/v1/events');
-  stream.onopen = now;
+  // It is open before that, also where something in between keeps all events back.
+  for (const where of ['begin', 'reset']) {
+    stream.addEventListener(where, () => {
+      isStreaming = true;
+      now();
+    });
+  }
   stream.onerror = () => {
+    isStreaming = false;
     now();
     // What is closed does not come back by itself: there is no such route, or no room.
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, STREAM_AGAIN);
   };
   for (const what of Object.keys(words.what)) stream.addEventListener(what, heard);
-  stream.addEventListener('reset', now);
 }
 
 const now = () => soon(0);
@@ -163,10 +168,12 @@ async function force(key) {
 
 // Why not, in tokend's words; something in between may have others.
 async function refusal(response) {
-  const {detail, advice} = await response.json().catch(() => ({}));
-  return detail ? `${detail}; ${advice}` : words.away;
+  const {detail, advice, advice_zh: chinese} = await response.json().catch(() => ({}));
+  const todo = (document.documentElement.lang === 'zh' && chinese) || advice;
+  return detail ? `${detail}; ${todo}` : words.away;
 }
 
 document.body.classList.add('scripted');
 setInterval(tick, 1000);
+soon(POLL);
 listen();

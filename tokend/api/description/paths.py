@@ -139,8 +139,9 @@ PATHS: dict[str, dict[str, Any]] = LOGINS | {
             "responses": answers(
                 {
                     "200": {
-                        "description": "Server-sent events, the data of each an Event; "
-                        "reset: some are not known any more",
+                        "description": "Server-sent events, the data of each an Event; before "
+                        "them, and where some are not known any more, begin and reset with the "
+                        "number of the event to go on from",
                         "content": text("text/event-stream"),
                     }
                 },

@@ -48,7 +48,9 @@ _TOKEN = {
 }
 _VALUES = {"access_token": _STRING, "ticket": _STRING}
 
-_ERROR = _object({"message": _STRING}, {"errcode": _INTEGER, "advice": _STRING})
+_ERROR = _object(
+    {"message": _STRING}, {"errcode": _INTEGER, "advice": _STRING, "advice_zh": _STRING}
+)
 
 # Of a user of a mini-program; what is not known is not there.
 _KNOWN = {"unionid": _STRING, "user": _STRING}
@@ -183,7 +185,8 @@ SHAPES: dict[str, Shape] = {
     "Union": _object({"openid": _STRING, "unionid": _STRING}),
     "Problem": {
         "type": "object",
-        "description": "RFC 9457. code is stable, advice says what to do.",
+        "description": "RFC 9457. code is stable, advice says what to do. Of what WeChat refused "
+        "advice_zh is the same in Chinese.",
         "properties": {
             "type": _STRING,
             "title": _STRING,
@@ -191,6 +194,7 @@ SHAPES: dict[str, Shape] = {
             "code": {"type": "string", "enum": list(CODES)},
             "detail": _STRING,
             "advice": _STRING,
+            "advice_zh": _STRING,
             "retry_after": _SECONDS,
             "errcode": _INTEGER,
             "errmsg": _STRING,
