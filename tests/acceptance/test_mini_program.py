@@ -140,6 +140,37 @@ async def test_fifty_requests_at_once_make_one_login(app: App, tokend: Tokend, a
     assert logins(tokend) == 2
 
 
+async def test_a_401_that_comes_late_makes_no_further_login(
+    app: App, tokend: Tokend, ann: Phone
+) -> None:
+    await app.does('open("./me.js")')
+    tokend.client.logins("shop").logout_everywhere(ann.who()["openid"])
+
+    me = 'load("./login.js").request("/me")'
+    answer = await app.does(f"late(() => {me}, () => {me})")
+
+    assert answer == {"user": "customer 1"}
+    assert logins(tokend) == 2
+
+
+async def test_what_was_encrypted_before_a_login_is_encrypted_anew(
+    app: App, tokend: Tokend, ann: Phone
+) -> None:
+    await app.does('open("./me.js")')
+    ann.login()
+
+    answer = await app.does(
+        '(async ({ request, encrypted }, first = true) => request("/profile", async () => {'
+        "  const body = await encrypted();"
+        '  if (first) { first = false; await request("/profile", encrypted); }'
+        "  return body;"
+        '}))(load("./login.js"))'
+    )
+
+    assert answer == {"name": "ann"}
+    assert logins(tokend) == 2
+
+
 @pytest.mark.parametrize(
     ("errcode", "words", "calls"),
     [

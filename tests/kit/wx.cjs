@@ -3,7 +3,8 @@
 //   node wx.cjs WECHAT_URL APPID USER
 //
 // Each line of stdin is an expression, what it evaluates to is printed as JSON: `open("./me.js")` is
-// a page, once it has been loaded; `all(50, () => …)` tells what became of so many at once.
+// a page, once it has been loaded; `all(50, () => …)` tells what became of so many at once, and
+// `late(() => …, () => …)` what became of the first, which is answered when the second is done.
 'use strict';
 const path = require('node:path');
 const readline = require('node:readline');
@@ -55,6 +56,23 @@ async function open(file) {
 async function all(count, call) {
   const outcomes = await Promise.allSettled(Array.from({ length: count }, call));
   return outcomes.map(({ value, reason }) => value ?? { error: reason.message });
+}
+
+// What becomes of a call that is answered only when others, which began after it, are done.
+async function late(call, others) {
+  const { request } = wx;
+  let outcome;
+  await new Promise((answered) => {
+    wx.request = (options) => {
+      wx.request = request;
+      request({ ...options, success: (answer) => answered(() => options.success(answer)) });
+    };
+    outcome = call();
+  }).then(async (deliver) => {
+    await others();
+    deliver();
+  });
+  return outcome;
 }
 
 async function converse() {
