@@ -19,10 +19,12 @@ Read it in this order:
                    ``connection`` its HTTP, by the standard library alone
 7. ``aio``         ``AsyncClient``, for asyncio; ``line`` is its task for each key, by aiohttp,
                    which nothing else here imports
-8. ``errors``      what can go wrong, and who has to act
+8. ``session``     users of a mini-program who have logged in; ``login_wire``: what tokend is asked
+   about them. Pure. ``logins`` and ``aio_logins`` ask it
+9. ``errors``      what can go wrong, and who has to act
 
-``boottime`` is the clock, ``forks`` what a client has in each process, ``log`` what it says, and
-``decorated`` what ``calls`` asks of functions.
+``boottime`` is the clock, ``forks`` what a client has in each process, ``log`` what it says,
+``decorated`` what ``calls`` asks of functions, and ``hidden`` is text that does not show itself.
 
 Beside it, each with its library: ``for_httpx`` and ``for_wechatpy``. Nothing here imports the
 daemon.
@@ -30,39 +32,66 @@ daemon.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tokend.client.errors import (
     Away,
+    Busy,
     ClientError,
+    CodeRefused,
+    DataRefused,
+    Later,
+    LoginRefused,
     NoToken,
     NotReady,
     Refused,
+    UnknownSession,
+    UnknownUser,
     UsageError,
+    UserBlocked,
 )
+from tokend.client.logins import Logins
+from tokend.client.session import Login, PhoneNumber, Session, User
 from tokend.client.sync import Client
 from tokend.client.token import Token
 
 if TYPE_CHECKING:
     from tokend.client.aio import AsyncClient
+    from tokend.client.aio_logins import AsyncLogins
 
 __all__ = [
     "AsyncClient",
+    "AsyncLogins",
     "Away",
+    "Busy",
     "Client",
     "ClientError",
+    "CodeRefused",
+    "DataRefused",
+    "Later",
+    "Login",
+    "LoginRefused",
+    "Logins",
     "NoToken",
     "NotReady",
+    "PhoneNumber",
     "Refused",
+    "Session",
     "Token",
+    "UnknownSession",
+    "UnknownUser",
     "UsageError",
+    "User",
+    "UserBlocked",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """``AsyncClient`` when it is first asked for: aiohttp takes longer to import than all else."""
-    if name != "AsyncClient":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tokend.client.aio import AsyncClient  # noqa: PLC0415, see above
+_BY_AIOHTTP = {"AsyncClient": "tokend.client.aio", "AsyncLogins": "tokend.client.aio_logins"}
 
-    return AsyncClient
+
+def __getattr__(name: str) -> Any:
+    """These when they are first asked for: aiohttp takes longer to import than all else."""
+    if name not in _BY_AIOHTTP:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_BY_AIOHTTP[name]), name)

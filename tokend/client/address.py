@@ -10,18 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tokend.client.errors import Away, UsageError
+from tokend.client.hidden import Hidden
 
 _DEFAULT_SOCKET = "/run/tokend/tokend.sock"
 _SCHEMES = ("http", "https")
-
-
-class _Hidden(str):
-    """What error trackers, which record the repr of every local, do not get to see."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<hidden>"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,11 +88,11 @@ def _headers(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        key = _Hidden(path.read_text(encoding="ascii").strip())
+        key = Hidden(path.read_text(encoding="ascii").strip())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except ValueError:
-        key = _Hidden()
+        key = Hidden()
     if not key.isprintable() or not key or " " in key:
         raise UsageError(f"{path}: holds no client key")
-    return {"Authorization": _Hidden(f"Bearer {key}")}
+    return {"Authorization": Hidden(f"Bearer {key}")}

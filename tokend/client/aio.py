@@ -13,6 +13,7 @@ from os import getpid
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from tokend.client import address, boottime, decorated
+from tokend.client.aio_logins import AsyncLogins
 from tokend.client.errors import ClientError, UsageError
 from tokend.client.forks import ByProcess
 from tokend.client.line import Line
@@ -72,6 +73,10 @@ class AsyncClient:
             elif not loop.is_closed():
                 loop.call_soon_threadsafe(line.close)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def logins(self, app: str) -> AsyncLogins:
+        """Those of the users of the mini-program *app*: ``await logins.login(code)``."""
+        return AsyncLogins(app, self._address)
 
     async def token(self, key: str) -> Token:
         """The token to use now: from memory, unless there is no good one.

@@ -51,8 +51,8 @@ class Connection:
                 raise ConnectionAbortedError
             http.deadline = elapsed() + request.patience
             http.sock.settimeout(request.patience)
-            body, headers = request.body or None, {**request.headers, **headers}
-            http.request(request.method, request.path, body, headers)
+            headers = {**request.headers, **headers}
+            http.request(request.method, request.path, request.body or None, headers)
             with http.getresponse() as response:
                 return wire.Reply(response.status, _whole(response))
         except (OSError, HTTPException, ValueError) as error:
@@ -81,6 +81,15 @@ class Connection:
         sock, self._http.sock = self._http.sock, None
         if sock is not None and sock.fileno() >= 0:
             os.close(sock.detach())
+
+
+def ask_apart(address: Address, request: Request) -> Reply:
+    """Over a connection of its own, so that none is used that died unnoticed. Raises ``Away``."""
+    connection = Connection(address)
+    try:
+        return connection.ask(request)
+    finally:
+        connection.close()
 
 
 def _whole(response: HTTPResponse) -> bytes:

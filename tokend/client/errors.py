@@ -5,11 +5,19 @@
     ClientError
     ├── UsageError      the program: arguments, environment, key file, the name of a key
     ├── Refused         the operator of tokend: no such key, or not for you; see ``advice``
-    └── NoToken         time: there is no token to serve now; ask again after ``retry_after``
-        ├── Away        tokend is not to be reached
-        └── NotReady    tokend has none, or cannot replace it now; WeChat's reason is in the message
+    ├── LoginRefused    the user of a mini-program, or their phone; ``code`` says more
+    │   ├── UnknownSession   it is over, or there never was one: wx.login again
+    │   ├── UnknownUser      nobody with this openid has logged in
+    │   ├── CodeRefused      not a code of this app, too old, or used: wx.login again
+    │   ├── UserBlocked      WeChat holds this user for a risk: nothing helps
+    │   └── DataRefused      forged, of another session_key, or not of the right form
+    └── Later           time: ask again after ``retry_after``
+        ├── Busy        WeChat or tokend cannot see to a user now; ``code`` says why
+        └── NoToken     there is no token to serve now
+            ├── Away        tokend is not to be reached, whatever was asked
+            └── NotReady    it has none, or cannot replace it; WeChat's reason is in the message
 
-A message never holds a token or a client key.
+A message never holds a token, a client key, a code or the id of a session.
 """
 
 from __future__ import annotations
@@ -38,7 +46,7 @@ class UsageError(ClientError):
     """The program asks for what cannot be."""
 
 
-class Refused(ClientError):
+class _No(ClientError):
     """tokend says no, and will again until somebody acts on *advice*; *code* is its own."""
 
     def __init__(self, message: str, *, code: str, advice: str) -> None:
@@ -47,12 +55,52 @@ class Refused(ClientError):
         self.advice = advice
 
 
-class NoToken(ClientError):
-    """There is no token to serve; asking before *retry_after* is in vain."""
+class Refused(_No):
+    """The operator of tokend, or of the account, has to act on *advice*."""
+
+
+class LoginRefused(_No):
+    """The user of a mini-program, or their phone, has; *code* is tokend's own."""
+
+
+class UnknownSession(LoginRefused):
+    """The mini-program logs in again."""
+
+
+class UnknownUser(LoginRefused):
+    """Nobody with this openid has logged in, or they have been forgotten."""
+
+
+class CodeRefused(LoginRefused):
+    """The mini-program gets a new code: this one is used, too old, or of another app."""
+
+
+class UserBlocked(LoginRefused):
+    """By WeChat, for a risk; to try again is in vain."""
+
+
+class DataRefused(LoginRefused):
+    """What was sent is forged, of another session_key, or of no form that tokend reads."""
+
+
+class Later(ClientError):
+    """Asking before *retry_after* is in vain."""
 
     def __init__(self, message: str, *, retry_after: timedelta = SOON) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Busy(Later):
+    """WeChat or tokend cannot see to this user now. A code that was sent may be used up."""
+
+    def __init__(self, message: str, *, code: str, retry_after: timedelta) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.code = code
+
+
+class NoToken(Later):
+    """There is no token to serve."""
 
 
 class Away(NoToken):

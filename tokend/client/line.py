@@ -95,8 +95,7 @@ class Line:
     async def _reported(self, token: Token) -> Token:
         asked_at = self._elapsed()
         try:
-            async with session(self._address) as http:
-                reply = await exchange(http, self._address, wire.report(token))
+            reply = await ask_apart(self._address, wire.report(token))
         except ClientError as error:
             self.watch.not_reported(token, error, now=self._elapsed())
             raise
@@ -117,6 +116,12 @@ def session(address: Address) -> aiohttp.ClientSession:
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+async def ask_apart(address: Address, request: Request) -> Reply:
+    """Over a connection of its own, so that none is used that died unnoticed. Raises ``Away``."""
+    async with session(address) as http:
+        return await exchange(http, address, request)
 
 
 async def exchange(http: aiohttp.ClientSession, address: Address, request: Request) -> Reply:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from tokend.client import log, wire
 from tokend.client.boottime import elapsed
-from tokend.client.connection import CONNECT_SECONDS, Connection
+from tokend.client.connection import CONNECT_SECONDS, Connection, ask_apart
 from tokend.client.errors import Away, ClientError
 from tokend.client.token import NOTHING, Held, Token
 from tokend.client.watch import Watch
@@ -155,15 +155,12 @@ class Poller(threading.Thread):
 
     def _reported(self, token: Token) -> Token:
         asked_at = elapsed()
-        connection = Connection(self._address)
         try:
-            reply = connection.ask(wire.report(token))
+            reply = ask_apart(self._address, wire.report(token))
         except ClientError as error:
             with self._changed:
                 self.watch.not_reported(token, error, now=elapsed())
             raise
-        finally:
-            connection.close()
         with self._changed:
             newer = self.watch.reported(token, reply, asked_at=asked_at, now=elapsed())
             self._changed.notify_all()

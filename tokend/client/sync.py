@@ -17,6 +17,7 @@ from tokend.client import address, decorated, poller
 from tokend.client.boottime import elapsed
 from tokend.client.errors import ClientError, UsageError
 from tokend.client.forks import ByProcess
+from tokend.client.logins import Logins
 from tokend.client.poller import Pollers
 from tokend.client.rejection import is_rejection
 from tokend.client.token import Token
@@ -49,10 +50,10 @@ class Client:
         key_file: str | os.PathLike[str] | None = None,
         patience: timedelta = PATIENCE,
     ) -> None:
-        where = address.find(url=url, socket=socket, key_file=key_file)
+        self._address = address.find(url=url, socket=socket, key_file=key_file)
         self._patience = patience.total_seconds()
         self._is_closed = False
-        self._by_pid = ByProcess(Pollers(where, {}))
+        self._by_pid = ByProcess(Pollers(self._address, {}))
         weakref.finalize(self, _abandon, self._by_pid).atexit = False
 
     def __enter__(self) -> Self:
@@ -70,6 +71,10 @@ class Client:
             pollers.clear()
             pollers.changed.notify_all()
         poller.end(stopped)
+
+    def logins(self, app: str) -> Logins:
+        """Those of the users of the mini-program *app*: ``client.logins("shop").login(code)``."""
+        return Logins(app, self._address)
 
     def token(self, key: str) -> Token:
         """The token to use now: from memory, unless there is no good one.

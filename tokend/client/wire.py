@@ -37,8 +37,11 @@ _LARGEST_GENERATION = 10**18 - 1
 _LONGEST_WAIT = 2 * 86_400
 
 UNAUTHORIZED = 401
-_OK, _NOT_MODIFIED, _TOO_MANY = 200, 304, 429
+OK, _NOT_MODIFIED, _TOO_MANY = 200, 304, 429
 _SERVER_ERRORS = 500
+
+# What a body of JSON may raise that is not the one awaited.
+STRANGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +49,9 @@ class Request:
     """One request; *patience* is how many seconds its answer may take."""
 
     method: str
-    path: str
+    path: str = field(repr=False)
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
     patience: float
 
 
@@ -63,6 +66,27 @@ class TooLong(OSError):
 class Reply:
     status: int
     body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What tokend says in place of an answer, in words fit for a log."""
+
+    code: str
+    detail: str
+    advice: str
+    retry_after: timedelta
+
+    @classmethod
+    def of(cls, document: Any, where: str) -> Problem:
+        """That of an answer about *where*. Raises what there is to raise of any other document."""
+        retry_after = whole(document.get("retry_after", SOON.seconds), 0, _LONGEST_WAIT)
+        return cls(
+            code=_words(document["code"]),
+            detail=_words(document["detail"]).removeprefix(f"{where}: "),
+            advice=_words(document.get("advice", "")),
+            retry_after=timedelta(seconds=retry_after),
+        )
 
 
 class Limited(ClientError):
@@ -81,45 +105,51 @@ def read_key(key: str) -> str:
 
 
 def get(key: str) -> Request:
-    return _request("GET", key)
+    return request("GET", key)
 
 
 def get_unless(key: str, generation: int) -> Request:
     """The current token; 304 if it is the one of *generation*."""
-    return _request("GET", key, headers={"If-None-Match": f'"{generation}"'})
+    return request("GET", key, headers={"If-None-Match": f'"{generation}"'})
 
 
 def poll(key: str, generation: int, *, seconds: int) -> Request:
     """The next token after *generation*; 304 if none came in time."""
     query = f"?after={generation}&wait={seconds}"
-    return _request("GET", key, query, patience=seconds + _GET_SECONDS)
+    return request("GET", key, query, patience=seconds + _GET_SECONDS)
 
 
 def report(token: Token) -> Request:
     """WeChat rejected *token*. The generation says which, so that the value stays where it is."""
-    return _request(
+    return request(
         "POST",
         token.key,
         "/refresh",
-        headers={"Content-Type": "application/json"},
         body=json.dumps({"rejected": token.generation}).encode(),
         patience=_REPORT_SECONDS,
     )
 
 
-def _request(
+def request(
     method: str,
-    key: str,
+    about: str,
     rest: str = "",
     *,
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     patience: float = _GET_SECONDS,
 ) -> Request:
+    """*about* is a key, or an app; *rest* comes behind it, quoted already; *body* is JSON."""
+    described = {"Content-Type": "application/json"} if body else {}
     return Request(
         method=method,
-        path=f"/v1/apps/{quote(key)}{rest}",
-        headers={"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})},
+        path=f"/v1/apps/{quote(about)}{rest}",
+        headers={
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            **described,
+            **(headers or {}),
+        },
         body=body,
         patience=patience,
     )
@@ -142,10 +172,10 @@ def _meaning(reply: Reply, key: str, *, asked_at: Instant, now: Instant) -> Held
     """Returned, because what is raised takes along the locals, the document among them."""
     try:
         answer = json.loads(reply.body)
-        if reply.status == _OK:
+        if reply.status == OK:
             return _held(answer, key, asked_at=asked_at, now=now)
         return _problem(answer, key, reply.status)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except STRANGE:
         return stranger(reply, key)
 
 
@@ -158,8 +188,8 @@ def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
     if f"{answer['app']}/{answer['kind']}" != key:
         raise ValueError(key)
     value = answer["access_token"] if "access_token" in answer else answer["ticket"]
-    generation = _whole(answer["generation"], 0, _LARGEST_GENERATION)
-    lifetime = min(_whole(answer["expires_in"], 0), _LONGEST_LIFE)
+    generation = whole(answer["generation"], 0, _LARGEST_GENERATION)
+    lifetime = min(whole(answer["expires_in"], 0), _LONGEST_LIFE)
     if not _VALUE.fullmatch(value):
         raise ValueError(key)
     return Held(
@@ -169,24 +199,26 @@ def _held(answer: Any, key: str, *, asked_at: Instant, now: Instant) -> Held:
     )
 
 
-def _whole(number: Any, least: int, most: float = math.inf) -> int:
+def whole(number: Any, least: int, most: float = math.inf) -> int:
     if type(number) is not int or not least <= number <= most:
         raise ValueError(number)
     return number
 
 
 def _problem(answer: Any, key: str, status: int) -> ClientError:
-    code, detail = _words(answer["code"]), _words(answer["detail"]).removeprefix(f"{key}: ")
-    advice = _words(answer.get("advice", ""))
-    retry_after = timedelta(
-        seconds=_whole(answer.get("retry_after", SOON.seconds), 0, _LONGEST_WAIT)
-    )
-    if code == "refresh_limited":
-        return Limited(retry_after)
-    if status < _SERVER_ERRORS and status != _TOO_MANY:
-        return Refused(f"{key}: {detail}", code=code, advice=advice)
-    kind: type[NoToken] = Away if code == "internal_error" else NotReady
-    return kind(f"{key}: {detail}", retry_after=retry_after)
+    problem = Problem.of(answer, key)
+    message = f"{key}: {problem.detail}"
+    if problem.code == "refresh_limited":
+        return Limited(problem.retry_after)
+    if not is_for_later(status):
+        return Refused(message, code=problem.code, advice=problem.advice)
+    kind: type[NoToken] = Away if problem.code == "internal_error" else NotReady
+    return kind(message, retry_after=problem.retry_after)
+
+
+def is_for_later(status: int) -> bool:
+    """Tell if time mends what a problem with this *status* is about."""
+    return status >= _SERVER_ERRORS or status == _TOO_MANY
 
 
 def _words(text: Any) -> str:

@@ -21,6 +21,8 @@ SHOP = f"""\
 [apps.shop]
 appid = "{APPID}"
 secret_file = "shop.secret"
+[login]
+enabled = true
 """
 
 _SECRETS = {"shop.secret": APP_SECRET, "robot.secret": AGENT_SECRET}
