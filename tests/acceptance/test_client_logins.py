@@ -91,6 +91,15 @@ def test_a_code_becomes_a_session(logins: Any, phone: Phone) -> None:
     assert timedelta(days=29) < session.expires_in <= timedelta(days=30)
 
 
+async def test_a_client_logs_in_by_itself(tokend: Tokend, phone: Phone) -> None:
+    openid, socket = phone.who()["openid"], tokend.socket
+
+    of_threads = await asyncio.to_thread(Client(socket=socket).login, "shop", phone.login())
+    of_asyncio = await AsyncClient(socket=socket).login("shop", phone.login())
+
+    assert of_threads.openid == of_asyncio.openid == openid
+
+
 def test_whom_a_user_is_taken_for_is_known_at_the_next_login(logins: Any, phone: Phone) -> None:
     first = logins.login(phone.login())
     bound = logins.bind(first.session, "customer 1 小明")

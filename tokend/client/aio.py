@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from datetime import timedelta
 
+    from tokend.client.session import Login
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -77,6 +79,10 @@ class AsyncClient:
     def logins(self, app: str) -> AsyncLogins:
         """Those of the users of the mini-program *app*: ``await logins.login(code)``."""
         return AsyncLogins(app, self._address)
+
+    async def login(self, app: str, code: str) -> Login:
+        """``logins(app).login(code)``."""
+        return await self.logins(app).login(code)
 
     async def token(self, key: str) -> Token:
         """The token to use now: from memory, unless there is no good one.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tokend.client.poller import Poller
+    from tokend.client.session import Login
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,6 +76,10 @@ class Client:
     def logins(self, app: str) -> Logins:
         """Those of the users of the mini-program *app*: ``client.logins("shop").login(code)``."""
         return Logins(app, self._address)
+
+    def login(self, app: str, code: str) -> Login:
+        """``logins(app).login(code)``."""
+        return self.logins(app).login(code)
 
     def token(self, key: str) -> Token:
         """The token to use now: from memory, unless there is no good one.
