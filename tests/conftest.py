@@ -14,7 +14,7 @@ from kit.redis_server import redis_server
 # Whoever runs the tests may speak Chinese.
 os.environ["LC_ALL"] = "C.UTF-8"
 
-pytest_plugins = ["kit.canaries"]
+pytest_plugins = ["kit.canaries", "kit.workers"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

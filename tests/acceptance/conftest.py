@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kit.nodes import Cluster, cluster
-from kit.process import Simulator, simulator
+from kit.process import Simulator, asked, simulator
 from kit.redis_server import RedisServer, redis_server
 from redis.asyncio import Redis
 
+from tokend.cli import simulate
 from tokend.cli.simulate import APP_SECRET, APPID
+from tokend.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,7 +35,8 @@ method = "{method}"
 
 @pytest.fixture
 async def wechat() -> AsyncIterator[Simulator]:
-    async with simulator() as running:
+    """On the test's own loop: to start a process takes longer than most of what a test does."""
+    async with simulate.simulator(SystemClock()) as url, asked(url) as running:
         yield running
 
 
@@ -65,8 +68,9 @@ def redis(folder: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def nodes(folder: Path, wechat: Simulator) -> AsyncIterator[Cluster]:
-    async with cluster(folder, wechat) as running:
+async def nodes(folder: Path) -> AsyncIterator[Cluster]:
+    """Beside a WeChat that nothing the test does at once holds up."""
+    async with simulator() as wechat, cluster(folder, wechat) as running:
         yield running
 
 

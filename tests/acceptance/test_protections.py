@@ -278,7 +278,7 @@ def run(folder: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str
     names = " or ".join(test.partition("::")[2] for test in tests)
     outside = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     return subprocess.run(
-        [sys.executable, "-c", _PYTEST, "-q", "-n0", "-pno:cacheprovider", "-k", names, *files],
+        [sys.executable, "-c", _PYTEST, "-qx", "-n0", "-pno:cacheprovider", "-k", names, *files],
         cwd=folder,
         env={**outside, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
@@ -289,7 +289,8 @@ def run(folder: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    shutil.copytree(SOURCE, tmp_path / "tokend", ignore=shutil.ignore_patterns("__pycache__"))
+    """With what is compiled, of which Python takes no notice where the source is changed."""
+    shutil.copytree(SOURCE, tmp_path / "tokend")
     return tmp_path
 
 

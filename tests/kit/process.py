@@ -96,13 +96,21 @@ async def running(
 @asynccontextmanager
 async def simulator(*arguments: str) -> AsyncIterator[Simulator]:
     """WeChat, in a process of its own: the outside oracle."""
-    async with running("simulate", "--port", "0", *arguments) as process:
-        url = (await process.said(_SIMULATED))[1]
-        async with aiohttp.ClientSession(url) as session:
-            try:
-                yield Simulator(url, session)
-            finally:
-                canaries.release(*await _issued(session))
+    async with (
+        running("simulate", "--port", "0", *arguments) as process,
+        asked((await process.said(_SIMULATED))[1]) as wechat,
+    ):
+        yield wechat
+
+
+@asynccontextmanager
+async def asked(url: str) -> AsyncIterator[Simulator]:
+    """The simulator at *url*; what it has issued when that is left may not be seen anywhere."""
+    async with aiohttp.ClientSession(url) as session:
+        try:
+            yield Simulator(url, session)
+        finally:
+            canaries.release(*await _issued(session))
 
 
 async def _issued(session: aiohttp.ClientSession) -> list[str]:
