@@ -15,6 +15,7 @@ from kit.shop import APPIDS, Shop, open_shop, shop, wechat
 from redis.asyncio import Redis
 
 from tokend.clock import SystemClock
+from tokend.simulator.weather import Fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -226,6 +227,33 @@ async def test_what_is_evicted_is_unknown_and_who_is_evicted_is_new(
     assert (await either.log_in()).answer["new"]
 
 
+async def test_of_a_guess_only_its_digest_gets_to_the_store(
+    folder: Path, redis_socket: Path
+) -> None:
+    """So the time that a look-up takes says nothing of how much of an id is right: two ids that
+    differ in one character have nothing in common there.
+    """
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(Redis(unix_socket_path=str(redis_socket)))
+        await client.flushall()
+        shop = await stack.enter_async_context(open_shop(folder, f"unix://{redis_socket}"))
+        session = await shop.session()
+        right = session.rpartition("/")[2]
+        wrong = right[:-1] + ("A" if right[-1] != "A" else "B")
+        watch = await stack.enter_async_context(client.monitor())
+
+        for id_, app in ((right, "shop"), (wrong, "shop"), (right, "blog")):
+            await shop.ask("GET", f"{app}/sessions/{id_}")
+        await client.echo("the end")
+
+        asked = []
+        while "the end" not in (command := (await watch.next_command())["command"]):
+            asked.append(command)
+        names = [line.partition(":session:")[2] for line in asked if ":session:" in line]
+        assert len(names) == len({name[:6] for name in names}) == 3
+        assert not any(right[:8] in line for line in asked)
+
+
 # Where nothing can be written
 
 
@@ -271,6 +299,39 @@ async def test_while_redis_cannot_be_written_sessions_are_known_and_logins_are_r
         )
         assert used.answer["expires_in"] == pytest.approx(30 * 86400, abs=60)
         assert (await shop.log_in(shop.wechat.code("bob"))).answer["new"]
+
+
+# What is used while WeChat is asked about it
+
+
+@pytest.mark.parametrize(
+    ("call", "endpoint", "status"),
+    [("reset", "resetusersessionkey", 200), ("check", "checksession", 404)],
+)
+async def test_a_session_that_is_used_meanwhile_gets_what_wechat_says_of_it(
+    folder: Path, call: str, endpoint: str, status: int
+) -> None:
+    """What is used lasts longer, and so stands in the store as something else."""
+    clock = Ahead()
+    async with open_shop(folder, f"sqlite://{folder}/tokend.db", clock=clock) as shop:
+        session = await shop.session()
+        if status == 404:
+            shop.wechat.phone().expire(clock.now())
+        shop.wechat.weather.coming.append(Fault(endpoint=endpoint, late_seconds=0.5))
+        asking = asyncio.create_task(shop.ask("POST", f"{session}/{call}"))
+        while not shop.wechat.calls(endpoint):
+            await asyncio.sleep(0.01)
+
+        clock.ahead = timedelta(days=10)
+        used = await shop.ask("GET", session)
+        answered = await asking
+
+        after = await shop.ask("GET", session)
+        assert used.status == 200
+        assert answered.status == after.status == status
+        if status == 200:
+            given = {n: shop.wechat.profile()[n] for n in ("rawData", "signature")}
+            assert (await shop.ask("POST", f"{session}/verify", given)).status == 200
 
 
 # Two nodes
