@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 class Shelf(Protocol):
-    """Notes by name. Both raise ``StoreError`` in trouble."""
+    """Notes by name. All raise ``StoreError`` in trouble."""
 
     async def find(self, name: str) -> Note | None:
         """The one that has not ended. Raises ``RecordUnreadable`` if something else is there."""
@@ -50,6 +50,9 @@ class Shelf(Protocol):
         """Put *after* in the place of *before*, until it *ends* by the wall clock; None is no note,
         and no end. Or change nothing and tell so: something else stands there than *before*.
         """
+
+    async def erase(self, name: str) -> None:
+        """Whatever stands there, also what ``find`` cannot read."""
 
 
 class Store(Protocol):

@@ -16,6 +16,7 @@ _ON_ASYNCIO = {
     # Exceptions are thrown there where no event loop ever raises one: from between a connection and
     # its being made, which uvloop's C does not survive.
     "test_every_await.py",
+    "test_every_await_of_a_login.py",
     # Connections to a Redis over TLS are given up there, and the loop ends at once: uvloop
     # complains of goodbyes that it has no time for.
     "test_redis_connections.py",

@@ -73,7 +73,7 @@ async def test_a_policy_that_evicts_and_a_memory_that_forgets_are_told_with_what
     async with examined(redis_socket) as findings:
         told = texts(findings, Verdict.WARNING)
 
-    assert "maxmemory-policy is allkeys-lru" in told
+    assert "maxmemory-policy is allkeys-lru: tokens, leases, sessions and users may be" in told
     assert "CONFIG SET maxmemory-policy noeviction" in told
     assert "appendonly is off" in told
     assert not texts(findings, Verdict.BAD)

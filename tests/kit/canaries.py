@@ -1,10 +1,10 @@
 """A pytest plugin: no secret and no token may be seen where it does not belong, in any test.
 
 What may not be seen: whatever begins with ``canary``, the simulator's secrets, everything a
-simulator has issued, client keys. Where it is looked for, after each test: what it printed, what
-the processes of tokend printed and have in ``/proc``, what a session got that was refused, and the
-journal of a machine with units. Tests that make secrets call ``release``, those that see something
-new ``look_at``.
+simulator has issued, session_keys too, client keys. Where it is looked for, after each test: what
+it printed, what the processes of tokend printed and have in ``/proc``, what a session got that was
+refused, and the journal of a machine with units. Tests that make secrets call ``release``, those
+that see something new ``look_at``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokend.cli.simulate import AGENT_SECRET, APP_SECRET
+from tokend.simulator.session import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     import aiohttp
 
-# As the simulator names access_tokens; the README shows what begins like one.
-_LOOKS_SECRET = re.compile(r"canary[\w-]*|\b92_[\w-]{13,}")
+# As the simulator names access_tokens, of which the README shows what begins like one, and
+# session_keys, quoted in a URL too.
+_LOOKS_SECRET = re.compile(rf"canary[\w-]*|\b92_[\w-]{{13,}}|{MARK.rstrip('+')}")
 
 _LARGEST_REFUSAL = 64 * 1024
 _BAD_REQUEST = 400

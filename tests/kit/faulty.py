@@ -1,8 +1,8 @@
 """``python -m kit.faulty CONFIG --at POINT --do SIGNAL --trap FILE``: tokend with a fault in it.
 
 Runs the daemon as it is, with something between it and its store and WeChat that sends its own
-process SIGKILL or SIGSTOP when a refresh gets to POINT and FILE exists. FILE is then renamed to
-FILE.struck: of several processes only the first to get there is struck.
+process SIGKILL or SIGSTOP when a refresh or a login gets to POINT and FILE exists. FILE is then
+renamed to FILE.struck: of several processes only the first to get there is struck.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ POINTS = (
     "after_save",
     "before_release",
     "after_release",
+    "before_session",
+    "after_session",
+    "before_user",
+    "after_user",
 )
 
 
@@ -71,6 +75,22 @@ class Around:
         return struck
 
 
+class Shelf:
+    """That of *inner*, and the failpoint around the writing of each kind of note."""
+
+    def __init__(self, inner, failpoint: Failpoint) -> None:
+        self._inner = inner
+        self._failpoint = failpoint
+        self.find, self.erase = inner.find, inner.erase
+
+    async def swap(self, name: str, *notes, **more) -> bool:
+        kind = name.partition(":")[0]
+        self._failpoint.reach(f"before_{kind}")
+        swapped = await self._inner.swap(name, *notes, **more)
+        self._failpoint.reach(f"after_{kind}")
+        return swapped
+
+
 _STORE = {
     "acquire": ("before_acquire", "after_acquire"),
     "save": ("before_save", "after_save"),
@@ -85,7 +105,9 @@ def edges(failpoint: Failpoint) -> daemon.Edges:
     @asynccontextmanager
     async def store(settings, clock):
         async with sound.store(settings, clock) as inner:
-            yield Around(inner, failpoint, _STORE)
+            around = Around(inner, failpoint, _STORE)
+            around.shelf = Shelf(inner.shelf, failpoint)
+            yield around
 
     @asynccontextmanager
     async def transports(settings):

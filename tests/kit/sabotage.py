@@ -1,4 +1,4 @@
-"""An exception at any await of a refresh, wherever that is: in tokend, in redis-py, in aiohttp."""
+"""An exception at any await of a refresh or a login: in tokend, in redis-py, in aiohttp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-FLIGHT = "Keeper._fly"
+REFRESH = "Keeper._fly"
+LOGIN = "Exchange._fly"
 
 Bomb: TypeAlias = "Callable[[], Exception]"
 
@@ -58,7 +59,9 @@ def _awaits(waiting: Any) -> Iterator[str]:
 
 
 @contextmanager
-def sabotaged_flights(steps: Sequence[str], bomb: Bomb) -> Iterator[dict[str, list[Sabotaged]]]:
+def sabotaged_flights(
+    steps: Sequence[str], bomb: Bomb, *, flight: str = REFRESH
+) -> Iterator[dict[str, list[Sabotaged]]]:
     """Of the flights that begin one meets *bomb* at its first await within the first of *steps*,
     one within the second, and so on, and one outside of all; three times so, for not every flight
     gets that far, then at their second await. All are in the dictionary, by step, which is empty
@@ -77,7 +80,7 @@ def sabotaged_flights(steps: Sequence[str], bomb: Bomb) -> Iterator[dict[str, li
         return begun[step][-1]
 
     def make(loop: asyncio.AbstractEventLoop, work: Coroutine, **more: Any) -> asyncio.Task:
-        if work.__qualname__ == FLIGHT:
+        if work.__qualname__ == flight:
             work = sabotaged(work)
         return asyncio.Task(work, loop=loop, **more)
 

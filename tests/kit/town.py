@@ -65,11 +65,10 @@ class Town:
 
 
 @asynccontextmanager
-async def simulated(world: World) -> AsyncIterator[str]:
+async def simulated(world: World, weather: Weather | None = None) -> AsyncIterator[str]:
     """*world* over HTTP in this process: where it is."""
-    runner = web.AppRunner(
-        make_app(world, Weather(), SystemClock()), access_log=None, shutdown_timeout=1
-    )
+    app = make_app(world, weather or Weather(), SystemClock())
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

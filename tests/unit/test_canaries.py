@@ -15,6 +15,8 @@ TESTS = Path(__file__).parents[1]
 PLANTED = {
     "it prints a secret": "print('canary-secret')",
     "it prints a token": "print('token=92_' + 'x' * 133)",
+    "it prints a session_key": "print(key_value(Random(1)))",
+    "it prints a session_key in a URL": "print(quote(key_value(Random(1))))",
     "it complains of the simulator's secret": "print(simulate.APP_SECRET, file=sys.stderr)",
     "a process prints one": "await ran(f'print({simulate.APP_SECRET!r})')",
     "a process prints what a simulator issued": (
@@ -36,11 +38,14 @@ CLEAN = {
 _FILE = """
 import re
 import sys
+from random import Random
+from urllib.parse import quote
 import aiohttp
 from kit import canaries
 from kit.process import running
 from kit.upstream import http, upstream
 from tokend.cli import simulate
+from tokend.simulator.session import key_value
 
 STAYS = "import signal; print('here', flush=True); signal.pause()"
 

@@ -252,7 +252,18 @@ def test_a_store_in_memory_is_a_warning(path: Path, folder: Path, clock: ManualC
     (found,) = stored(path, clock)
 
     assert found.verdict is Verdict.WARNING
-    assert "forgets" in found.text
+    assert "forgets every token when" in found.text
+
+
+def test_where_users_log_in_a_store_in_memory_forgets_them_too(
+    path: Path, folder: Path, clock: ManualClock
+) -> None:
+    text = path.read_text().replace(f"sqlite://{folder}/tokend.db", "memory:")
+    path.write_text(f"{text}\n[login]\nenabled = true\n")
+
+    (found,) = stored(path, clock)
+
+    assert "forgets every token, session and user when" in found.text
 
 
 def test_so_is_a_file_system_in_memory(path: Path, folder: Path, clock: ManualClock) -> None:

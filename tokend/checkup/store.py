@@ -37,7 +37,8 @@ async def examine(config: Config, clock: Clock) -> list[Finding]:
     parts = urlsplit(config.store.url)
     if parts.scheme == "memory":
         advice = "set store.url to sqlite:///var/lib/tokend/tokend.db, or to a Redis"
-        text = "store.url: memory: forgets every token when tokend ends"
+        kept = "token, session and user" if config.login.enabled else "token"
+        text = f"store.url: memory: forgets every {kept} when tokend ends"
         return [Finding(Verdict.WARNING, _SUBJECT, text, advice)]
     if parts.scheme == "sqlite":
         return await _sqlite(Path(parts.path), config, clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from tokend.errors import TokenRejected
+from tokend.errors import TokenRejected, UnknownKey
 from tokend.model import ACCESS_TOKEN
 
 if TYPE_CHECKING:
@@ -43,9 +43,12 @@ class Calls:
         """What *read* makes of the answer. A token that WeChat rejects is replaced, which is on the
         share of the budget of *by*, and the call made once more.
 
-        Raises ``NotReady``, ``RefreshLimited``, ``UpstreamError``, ``StoreError``.
+        Raises ``NotReady``, ``RefreshLimited``, ``UpstreamError``, ``StoreError``; ``UnknownKey``
+        if a reload has taken the app away.
         """
-        keeper = self._keepers[f"{app.name}/{ACCESS_TOKEN}"]
+        keeper = self._keepers.get(f"{app.name}/{ACCESS_TOKEN}")
+        if keeper is None:
+            raise UnknownKey(f"{app.name}: no such mini-program any more")
         await self._awake()
         token = (await keeper.ready(_COLD_PATIENCE)).token.value
         try:

@@ -16,6 +16,9 @@ from tokend.errors import RecordUnreadable
 from tokend.model import Secret
 
 _EPOCH_BYTES = 8
+
+# In Unix seconds: in the year 5138.
+_LATEST = 99_999_999_999
 _NO_TIME = timedelta(0)
 
 
@@ -88,9 +91,17 @@ def _content(name: str, text: Secret, **kinds: type) -> dict[str, Any]:
         content = json.loads(text.reveal())
     except (ValueError, RecursionError):
         content = None
-    if not isinstance(content, dict) or {n: type(v) for n, v in content.items()} != kinds:
+    if not (isinstance(content, dict) and _is_ours(content, kinds) and _text(**content) == text):
         raise RecordUnreadable(f"the note {name} cannot be used: no tokend wrote it")
     return content
+
+
+def _is_ours(content: dict[str, Any], kinds: dict[str, type]) -> bool:
+    """Tell if it has the right members, and times that there are."""
+    seconds = (value for value in content.values() if isinstance(value, int))
+    return {name: type(value) for name, value in content.items()} == kinds and all(
+        0 <= second <= _LATEST for second in seconds
+    )
 
 
 def _time(second: int) -> datetime:

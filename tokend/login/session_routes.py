@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
@@ -117,9 +115,10 @@ class SessionRoutes:
                 now=self._clock.wall(),
                 oldest=self._oldest,
             )
-            if identity.is_id(unionid := str(content.get("unionId", ""))):
+            unionid = content.get("unionId")
+            if isinstance(unionid, str) and identity.is_id(unionid):
                 await self._users.learn(app.appid, session.openid, unionid)
-        return web.json_response(content, dumps=partial(json.dumps, ensure_ascii=False))
+        return web.json_response(content)
 
     async def check(self, request: web.Request) -> web.Response:
         """Whether WeChat still takes the session_key for the user's. If not, it is over."""

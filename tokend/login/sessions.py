@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _ID_BYTES = 32
 _ID = re.compile(r"[A-Za-z0-9_-]{43}")
 
-# So often a user may be forgotten while they log in.
+# So often a user may be forgotten while they log in, or a session be used while it is changed.
 _MOST_TRIES = 3
 
 # What is used is made to last longer again once so much of its life is over: not with each use.
@@ -85,35 +86,49 @@ class Sessions:
         raise StoreError(f"the user {identity.openid} is being changed again and again")
 
     async def find(self, appid: str, id_: str) -> Held:
-        """Raises ``UnknownSession``. It lasts longer now, if sessions are sliding."""
+        """Raises ``UnknownSession``. It lasts longer now, if sessions are sliding and the store can
+        be written.
+        """
         name = _name(appid, id_)
         held = await self._find(appid, name)
         if not self._is_worn(held.session):
             return held
         session = replace(held.session, ends=self._ends())
-        await self._shelf.swap(name, held.note, session.text(), ends=session.end)
+        with suppress(StoreError):  # one that is full, or a replica, still says whose it is
+            await self._shelf.swap(name, held.note, session.text(), ends=session.end)
         return await self._find(appid, name)
 
     async def end(self, appid: str, id_: str) -> None:
-        """Also one that there is not."""
-        name = _name(appid, id_)
-        for _ in range(_MOST_TRIES):
-            note = await self._shelf.find(name)
-            if note is None or await self._shelf.swap(name, note, None):
-                return
-        raise StoreError("the session is being changed again and again")
+        """Also one that there is not, or that somebody has altered."""
+        await self._shelf.erase(_name(appid, id_))
 
     async def drop(self, held: Held) -> None:
         """This one, unless it has another session_key by now."""
-        await self._shelf.swap(held.name, held.note, None)
+        await self._replaced(held, None)
 
     async def rekey(self, held: Held, session_key: Secret) -> None:
         """Raises ``UnknownSession`` if it is over by now, or has another session_key than before:
         then it is not known which one is the user's.
         """
-        session = replace(held.session, session_key=session_key)
-        if not await self._shelf.swap(held.name, held.note, session.text(), ends=session.end):
+        if not await self._replaced(held, session_key):
             raise _unknown()
+
+    async def _replaced(self, held: Held, session_key: Secret | None) -> bool:
+        """Tell if it had the session_key of *held* until now, and has this one, or is gone. While
+        WeChat was asked somebody may have used it, and so it lasts longer.
+        """
+        note: Note | None = held.note
+        for _ in range(_MOST_TRIES):
+            if note is None:
+                return False
+            session = Session.read(held.name, note.text)
+            if session.session_key != held.session.session_key:
+                return False
+            after = replace(session, session_key=session_key).text() if session_key else None
+            if await self._shelf.swap(held.name, note, after, ends=session.end):
+                return True
+            note = await self._shelf.find(held.name)
+        raise StoreError("the session is being changed again and again")
 
     async def _kept(self, appid: str, identity: Identity, user: User, *, is_new: bool) -> Begun:
         id_ = secrets.token_urlsafe(_ID_BYTES)

@@ -177,8 +177,8 @@ class Examination:
         policies = {info["maxmemory_policy"] for info in await self._info("memory")}
         if policies != {"noeviction"}:
             return _warning(
-                f"maxmemory-policy is {', '.join(sorted(policies))}: tokens and leases may be "
-                "evicted",
+                f"maxmemory-policy is {', '.join(sorted(policies))}: tokens, leases, sessions "
+                "and users may be evicted",
                 "CONFIG SET maxmemory-policy noeviction, and in redis.conf",
             )
         return _ok("maxmemory-policy is noeviction")

@@ -76,6 +76,9 @@ class MemoryBoard:
             self._sweep(now)
         return True
 
+    async def erase(self, name: str) -> None:
+        self._texts.pop(name, None)
+
     def _sweep(self, now: datetime) -> None:
         """What has ended goes each time there are twice as many as were left."""
         living = {name: kept for name, kept in self._texts.items() if not kept[1] or kept[1] > now}

@@ -42,6 +42,10 @@ class RedisBoard:
         with trouble.told():
             return bool(await self._swap(keys=[_key(name)], args=[before or "", after or "", life]))
 
+    async def erase(self, name: str) -> None:
+        with trouble.told():
+            await self._redis.delete(_key(name))
+
 
 def _key(name: str) -> str:
     return f"tokend:{name}"

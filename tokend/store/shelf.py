@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Board(Protocol):
-    """Texts by name, as they stand in a store. Both raise ``StoreError``; *now* and *ends* are by
+    """Texts by name, as they stand in a store. All raise ``StoreError``; *now* and *ends* are by
     the wall clock.
     """
 
@@ -35,6 +35,9 @@ class Board(Protocol):
         now: datetime,
     ) -> bool:
         """In one step, if *before* stands there."""
+
+    async def erase(self, name: str) -> None:
+        """Whatever stands there."""
 
 
 class SealedShelf:
@@ -64,3 +67,6 @@ class SealedShelf:
             ends=ends,
             now=self._clock.wall(),
         )
+
+    async def erase(self, name: str) -> None:
+        await self._board.erase(name)

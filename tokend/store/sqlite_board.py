@@ -29,7 +29,13 @@ SETUP = """
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS note_ends ON note (ends) WHERE ends IS NOT NULL;
 """
-_READ = "SELECT text FROM note WHERE name = ? AND (ends IS NULL OR ends > ?)"
+# As bytes, and no more of them than a note may have: it may be anything, and SQLite complains of a
+# text that is none with the text itself.
+_LONGEST = 64 * 1024
+_READ = """
+    SELECT substr(CAST(text AS BLOB), 1, ?) FROM note
+    WHERE name = ? AND (ends IS NULL OR ends > ?)
+"""
 _WRITE = "INSERT OR REPLACE INTO note (name, text, ends) VALUES (?, ?, ?)"
 _ERASE = "DELETE FROM note WHERE name = ?"
 
@@ -68,10 +74,13 @@ class SqliteBoard:
 
         return await self._run(step)
 
+    async def erase(self, name: str) -> None:
+        await self._run(lambda connection: connection.execute(_ERASE, (name,)))
+
 
 def _read(connection: sqlite3.Connection, name: str, now: datetime) -> str | None:
-    row = connection.execute(_READ, (name, _microseconds(now))).fetchone()
-    return str(row[0]) if row else None
+    row = connection.execute(_READ, (_LONGEST, name, _microseconds(now))).fetchone()
+    return (row[0] or b"").decode() if row else None
 
 
 def _microseconds(when: datetime) -> int:

@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
+# The manual shows the code of the country as a text and as a number.
+_PHONE_NUMBER = {
+    "phoneNumber": re.compile(r"\+?[0-9 -]{1,32}"),
+    "purePhoneNumber": re.compile(r"[0-9 -]{1,32}"),
+    "countryCode": re.compile(r"\+?[0-9]{1,8}"),
+}
+
 _CODES: Meanings = {
     -1: (LoginBusy, advice.AGAIN),
     40003: (IdentityRefused, advice.OPENID),
@@ -140,8 +147,10 @@ def read_phone_number(body: bytes, app: App) -> dict[str, str]:
     info = read_content(body, app, _BY_TOKEN).get("phone_info")
     if not isinstance(info, dict) or _watermark(info).get("appid") != app.appid:
         raise UpstreamUnclear("an answer without phone_info of this appid")
-    names = ("phoneNumber", "purePhoneNumber", "countryCode")
-    return {name: str(info[name]) for name in names if name in info}
+    number = {name: str(info.get(name, "")) for name in _PHONE_NUMBER}
+    if bad := [name for name, shape in _PHONE_NUMBER.items() if not shape.fullmatch(number[name])]:
+        raise UpstreamUnclear(f"an answer without {bad[0]}")
+    return number
 
 
 def getpaidunionid(access_token: Secret, openid: str, order: Mapping[str, str]) -> Request:
