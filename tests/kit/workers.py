@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TOGETHER = {
     "test_canaries.py",  # a run of pytest
     "test_census.py",  # a tokend with thousands of apps
+    "test_client_logins.py",  # a tokend, and users who are new each time
     "test_corpus.py",  # a tokend that goes on, whatever it is sent
     "test_listing.py",  # another with thousands of apps
     "test_redis_connections.py",  # a cluster, sentinels, encrypted ones
