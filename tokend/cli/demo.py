@@ -13,7 +13,7 @@ from tokend.cli.configuration import load
 from tokend.cli.serve import run
 from tokend.cli.simulate import simulator, speed_option
 from tokend.clock import SystemClock
-from tokend.simulator.customer import configure
+from tokend.simulator.customer import SHOP, configure
 
 _WORDS = """
 WeChat is simulated at {wechat}, where time runs {speed:g} times as fast.
@@ -27,6 +27,9 @@ The status page is {url}/status
 A token lives {life:.0f} s. Watch it being replaced; Ctrl-C ends the demo.
 The configuration is {folder}/tokend.toml
 """
+
+# What a phone encrypts is of a time that has flown.
+_ACCOUNT = f"{SHOP}data_age_seconds = 0\n"
 
 
 @click.command
@@ -55,7 +58,7 @@ def demo(port: int, wechat_port: int, socket: Path | None, speed: float) -> None
 async def _demo(folder: Path, port: int, wechat_port: int, socket: Path, speed: float) -> None:
     clock = SystemClock(speed)
     async with simulator(clock, port=wechat_port) as wechat:
-        path = configure(folder, port=port, socket=socket, wechat=wechat)
+        path = configure(folder, port=port, socket=socket, wechat=wechat, rest=_ACCOUNT)
 
         def tell(urls: list[str]) -> None:
             click.echo(
