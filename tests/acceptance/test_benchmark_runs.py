@@ -13,10 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from benchmark import requests
 from benchmark.program import output, python
 
 TESTS = Path(__file__).parents[1]
-LITTLE = ("--rounds", "1", "--seconds", "0.2", "--keys", "5", "--waiters", "3")
+LITTLE = ("--rounds", "1", "--seconds", "0.2", "--keys", "5", "--waiters", "3", "--sessions", "9")
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -35,7 +36,7 @@ async def started(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
 
 
 async def test_each_row_that_is_asked_for_is_measured_and_nothing_is_left(folder: Path) -> None:
-    rows = ("waiters", "memory", "start-many")
+    rows = ("waiters", "memory", "start-many", "session-many", "session-memory", "session-file")
     async with asyncio.timeout(250):
         process = await started(folder, *rows)
         out, err = await process.communicate()
@@ -76,10 +77,11 @@ async def test_what_is_due_while_a_server_stands_still_counts_as_slow(folder: Pa
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         writer.close()
 
+    gets = requests.write(folder / "gets", [requests.get("/", "key")])
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         answers = await output(
-            *python("load.openloop", port, "/", "key", 200, 2), log=folder / "openloop.log"
+            *python("load.openloop", port, gets, 200, 2), log=folder / "openloop.log"
         )
 
     took = sorted(took for _, took in answers)

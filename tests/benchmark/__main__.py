@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from subprocess import CalledProcessError
+from typing import Any
 
 import click
 
@@ -48,19 +49,24 @@ _BY_NAME = {row.name: row for row in ROWS}
     help="Where many wait.",
 )
 @click.option(
+    "--sessions",
+    default=_DEFAULT.sessions,
+    show_default=True,
+    type=click.IntRange(1, 2_000_000),
+    help="Where there are many.",
+)
+@click.option(
     "--install", is_flag=True, help="Get what is missing for these rows, by apt-get and pip."
 )
-def main(
-    names: tuple[str, ...], rounds: int, seconds: float, keys: int, waiters: int, *, install: bool
-) -> None:
+def main(names: tuple[str, ...], *, install: bool, **scale: Any) -> None:
     """Measure tokend beside references, in turns, and print the table. No ROW is all of them."""
     rows = [row for row in ROWS if row.name in names] or list(ROWS)
     if install:
         _install(rows)
-    scale = Scale(rounds=rounds, seconds=seconds, keys=keys, waiters=waiters)
-    conditions = _conditions(scale)
+    measured = Scale(**scale)
+    conditions = _conditions(measured)
     try:
-        outcomes = asyncio.run(_measured(rows, scale))
+        outcomes = asyncio.run(_measured(rows, measured))
     except asyncio.CancelledError:
         raise click.Abort from None
     click.echo(f"{conditions}\n\n{table(outcomes, rows)}")
@@ -82,7 +88,7 @@ def _conditions(scale: Scale) -> str:
         where = "Server and load on one core: they slow each other, and figures say little"
     return (
         f"{where}; {os.getloadavg()[0]:.1f} processes of others at work; {scale.seconds:g} s each, "
-        f"{scale.keys:,} keys, {scale.waiters:,} waiters."
+        f"{scale.keys:,} keys, {scale.waiters:,} waiters, {scale.sessions:,} sessions."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import secrets
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from benchmark import requests
 from benchmark.accounts import SECRET, appid
 from benchmark.filling import app
 from benchmark.program import Failed, Program, running
@@ -31,6 +33,7 @@ TOKEND = str(Path(sys.executable).with_name("tokend"))
 # So many clients that one of them never has more polls than it may.
 CLIENTS = tuple(f"key-of-client-{number}" for number in range(8))
 PATH = f"/v1/apps/{app(0)}/access_token"
+SESSIONS = f"/v1/apps/{app(0)}/sessions"
 
 _PATIENCE_SECONDS = 600.0
 _LOOK_SECONDS = 0.005
@@ -43,8 +46,11 @@ socket = "{folder}/tokend.sock"
 {server}
 [store]
 url = "{store}"
+{seal}
 [wechat]
 url = "{wechat}"
+[login]
+enabled = {login}
 """
 # A stable_token would be compared with WeChat's every four minutes, beside being refreshed.
 _APP = """\
@@ -57,7 +63,7 @@ _CLIENT = """\
 [clients.client-{number}]
 key_sha256 = "{digest}"
 apps = ["*"]
-can = ["read", "force"]
+can = ["read", "force", "login"]
 """
 
 # Tables of accounts.
@@ -123,9 +129,17 @@ class Setup:
 
 
 def set_up(
-    stage: Stage, wechat: WeChat, *, apps: int = 1, store: str = "", server: str = ""
+    stage: Stage,
+    wechat: WeChat,
+    *,
+    apps: int = 1,
+    store: str = "",
+    server: str = "",
+    seal: Path | None = None,
 ) -> Setup:
-    """tokend with so many *apps*; no *store* is SQLite. *server* has more settings of that."""
+    """tokend with so many *apps*; no *store* is SQLite. *server* has more settings of that. With
+    the keys of the file *seal* it seals what it writes, and users log in.
+    """
     folder = stage.folder / f"node-{next(_numbers)}"
     folder.mkdir()
     secret = folder / "app.secret"
@@ -138,7 +152,9 @@ def set_up(
             folder=folder,
             server=server,
             store=store or f"sqlite://{folder}/tokend.db",
+            seal=f'seal_key_file = "{seal}"' if seal else "",
             wechat=wechat.url,
+            login="true" if seal else "false",
         )
     ]
     parts += (
@@ -164,6 +180,21 @@ async def one_key(stage: Stage, *, server: str = "") -> AsyncIterator[Node]:
         set_up(stage, wechat, server=server).started(stage) as node,
     ):
         yield node
+
+
+@asynccontextmanager
+async def hot_get(stage: Stage) -> AsyncIterator[Path]:
+    """A file with nothing but that."""
+    yield requests.write(stage.folder / "hot.requests", [requests.get(PATH, CLIENTS[0])])
+
+
+@asynccontextmanager
+async def sealing(stage: Stage) -> AsyncIterator[Path]:
+    """A file with a key for the store."""
+    path = stage.folder / "seal.key"
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_hex(32))
+    yield path
 
 
 async def _ready(program: Program, socket: Path) -> None:

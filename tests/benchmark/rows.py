@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from benchmark.sides import commands, hot, many, tail, waiters
+from benchmark.sides import commands, hot, logins, many, sessions, tail, waiters
 from benchmark.spread import Spread
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ Show: TypeAlias = Callable[[float], str]
 
 SIDES = {
     side.name: side
-    for side in (*hot.SIDES, *tail.SIDES, *many.SIDES, *waiters.SIDES, *commands.SIDES)
+    for sides in (hot, tail, many, waiters, commands, logins, sessions)
+    for side in sides.SIDES
 }
 
 
@@ -252,5 +253,97 @@ ROWS = (
         number="wall",
         show=milliseconds,
         at_most=3,
+    ),
+    Row(
+        name="login",
+        what="logins, sealed in Redis, one core; aiohttp that keeps one text in Redis for each",
+        side="tokend, logins",
+        reference="aiohttp, logins",
+        number="rate",
+        show=rate,
+        at_least=0.5,
+    ),
+    Row(
+        name="login-tail",
+        what=f"p99 of logins at {logins.RATE}/s; the same aiohttp",
+        side="tokend, logins",
+        reference="aiohttp, logins",
+        number="p99",
+        show=milliseconds,
+        at_most=2,
+    ),
+    Row(
+        name="login-sqlite",
+        what="logins in SQLite, each safe on the disk; in Redis",
+        side="tokend, logins in SQLite",
+        reference="tokend, logins",
+        number="rate",
+        show=rate,
+        at_least=0.5,
+    ),
+    Row(
+        name="session",
+        what="look-ups of sessions in Redis, one core; aiohttp with a GET from Redis for each",
+        side="tokend, look-ups",
+        reference="aiohttp, look-ups",
+        number="rate",
+        show=rate,
+        at_least=0.5,
+    ),
+    Row(
+        name="session-many",
+        what=f"p50 of look-ups at {sessions.RATE}/s, of many sessions; of {sessions.FEW:,}",
+        side="tokend, many sessions",
+        reference="tokend, few sessions",
+        number="p50",
+        show=milliseconds,
+        at_most=1.5,
+    ),
+    Row(
+        name="session-many-tail",
+        what="p99 of the same",
+        side="tokend, many sessions",
+        reference="tokend, few sessions",
+        number="p99",
+        show=milliseconds,
+        at_most=2,
+    ),
+    Row(
+        name="session-memory",
+        what="memory of Redis for one of many sessions, with its user",
+        side="tokend, many sessions",
+        number="bytes",
+        show=kibibytes,
+        figure=alone,
+        show_figure=kibibytes,
+        at_most=2**10,
+    ),
+    Row(
+        name="session-sqlite",
+        what="p50 of the same in SQLite",
+        side="tokend, many sessions in SQLite",
+        reference="tokend, few sessions in SQLite",
+        number="p50",
+        show=milliseconds,
+        at_most=1.5,
+    ),
+    Row(
+        name="session-sqlite-tail",
+        what="p99 of the same",
+        side="tokend, many sessions in SQLite",
+        reference="tokend, few sessions in SQLite",
+        number="p99",
+        show=milliseconds,
+        at_most=2,
+    ),
+    Row(
+        name="session-file",
+        what="bytes of the SQLite file for one of many sessions, with its user",
+        side="tokend, many sessions in SQLite",
+        number="bytes",
+        show=kibibytes,
+        figure=alone,
+        show_figure=kibibytes,
+        at_most=2**10,
     ),
 )

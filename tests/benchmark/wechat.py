@@ -1,4 +1,4 @@
-"""A simulated WeChat in a process of its own, and what it was asked."""
+"""A WeChat in a process of its own, and what it was asked."""
 
 from __future__ import annotations
 
@@ -36,5 +36,14 @@ async def simulated(stage: Stage, *, accounts: int) -> AsyncIterator[WeChat]:
     port = reserve()
     command = python("accounts", port, accounts)
     async with running(*command, log=stage.log("wechat")) as program:
+        await program.listens(port)
+        yield WeChat(url=f"http://127.0.0.1:{port}")
+
+
+@asynccontextmanager
+async def prompt(stage: Stage) -> AsyncIterator[WeChat]:
+    """The same, which does nothing but answer."""
+    port = reserve()
+    async with running(*python("prompt", port), log=stage.log("prompt")) as program:
         await program.listens(port)
         yield WeChat(url=f"http://127.0.0.1:{port}")

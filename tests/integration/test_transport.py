@@ -8,15 +8,22 @@ import json
 import socket
 import time
 import traceback
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
-from kit.upstream import CLOSE, http, upstream
+from kit.upstream import CLOSE, http, request, scripted, upstream
 
 from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
 from tokend.model import App, Secret
 from tokend.wechat import recipes
 from tokend.wechat.transport import open_transport
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from tokend.wechat.transport import Transport
 
 APP = App(name="shop", appid="wx0123456789abcdef", secret=Secret("canary-app-secret"))
 CLASSIC = recipes.token(APP)
@@ -194,6 +201,94 @@ async def test_no_exception_carries_the_secret(
             told = "".join(traceback.format_exception(error)) + repr(error) + repr(request_)
 
     assert "canary" not in told + caplog.text
+
+
+# Connections that are kept open
+
+
+KEPT = GOOD.replace(b"Connection: close\r\n", b"")
+
+
+@dataclass
+class Closing:
+    """Answers the first request on each connection, and at another one closes it."""
+
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    begun: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(1))
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.requests.append(await request(reader))
+        await self.begun.wait()
+        writer.write(KEPT)
+        self.requests.append(await request(reader))
+
+
+async def test_calls_take_turns_on_connections_that_are_kept_open() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while await request(reader):
+            writer.write(KEPT)
+
+    connections: list[asyncio.StreamWriter] = []
+    async with scripted(answer) as url, kept_open(url) as transport:
+        for _ in range(3):
+            await transport.send(CLASSIC)
+
+    assert len(connections) == 1
+
+
+async def test_what_meets_the_end_of_a_kept_connection_goes_on_another() -> None:
+    """A code of wx.login is good for one exchange, but the other side may never have seen it."""
+    closing = Closing()
+    async with scripted(closing) as url, kept_open(url) as transport:
+        await transport.send(CLASSIC)
+        body = await transport.send(CLASSIC)
+
+    assert b"92_good" in body
+    assert (closing.connections, len(closing.requests)) == (2, 3)
+
+
+async def test_all_kept_connections_may_have_ended() -> None:
+    closing = Closing(begun=asyncio.Barrier(3))
+    async with scripted(closing) as url, kept_open(url) as transport:
+        await asyncio.gather(*(transport.send(CLASSIC) for _ in range(3)))
+        closing.begun = asyncio.Barrier(1)
+        body = await transport.send(CLASSIC)
+
+    assert b"92_good" in body
+    assert (closing.connections, len(closing.requests)) == (4, 7)
+
+
+async def test_what_breaks_on_a_new_connection_is_unclear_and_not_sent_again() -> None:
+    async with upstream(CLOSE) as wechat, kept_open(wechat.url) as transport:
+        with pytest.raises(UpstreamUnclear, match="closed without an answer"):
+            await transport.send(CLASSIC)
+
+    assert len(wechat.requests) == 1
+
+
+async def test_what_has_half_an_answer_is_unclear_and_not_sent_again() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for each in (KEPT, KEPT[:-5]):
+            asked.append(await request(reader))
+            writer.write(each)
+
+    asked: list[bytes] = []
+    async with scripted(answer) as url, kept_open(url) as transport:
+        await transport.send(CLASSIC)
+        with pytest.raises(UpstreamUnclear, match="broke off"):
+            await transport.send(CLASSIC)
+
+    assert len(asked) == 2
+
+
+def kept_open(url: str) -> AbstractAsyncContextManager[Transport]:
+    return open_transport([url], deadline=timedelta(seconds=8), connections=3)
+
+
+# The date
 
 
 async def ask_date(url: str, deadline: float = 8) -> datetime | None:

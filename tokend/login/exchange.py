@@ -26,7 +26,7 @@ _Coded: TypeAlias = "tuple[str, Secret]"
 # When WeChat is busy.
 _PAUSES = (timedelta(milliseconds=300), timedelta(milliseconds=900))
 
-# At once; each is a connection to WeChat.
+# At once; who finds no connection to WeChat free waits for one.
 _MOST = 200
 _SECOND = timedelta(seconds=1)
 

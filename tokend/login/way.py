@@ -19,7 +19,11 @@ _T = TypeVar("_T")
 
 
 class Way:
-    """Apart from that for tokens: many users may be at it, and a refresh waits for none of them."""
+    """Apart from that for tokens: many users may be at it, and a refresh waits for none of them.
+
+    *transport* may send twice what finds its connection closed. A code that the first sending has
+    used up, or a session_key that it has ended, is then refused: no worse than no answer.
+    """
 
     def __init__(self, transport: Transport, meter: Meter, clock: Clock) -> None:
         self._transport = transport

@@ -23,6 +23,7 @@ from tokend.store import sqlite_board
 from tokend.store.record import Record
 from tokend.store.seals import unreadable
 from tokend.store.sqlite_board import SqliteBoard
+from tokend.store.sqlite_transactions import SharedTransactions, transaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -71,7 +72,7 @@ class SqliteTable:
     def __init__(self, path: Path, file: _File) -> None:
         self._path = path
         self._file = file
-        self.board = SqliteBoard(self._step)
+        self.board = SqliteBoard(read=self._look, write=self._step)
 
     async def read(self, names: Sequence[str]) -> list[Record | RecordUnreadable]:
         return await self._run(lambda: self._file.read(names))
@@ -86,8 +87,12 @@ class SqliteTable:
         """``journal_mode`` and ``synchronous`` as SQLite has set them, whatever it was asked."""
         return await self._run(self._file.durability)
 
+    async def _look(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        return await self._run(lambda: self._file.look(work))
+
     async def _step(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        return await self._run(lambda: self._file.step(work))
+        with _told(self._path):
+            return await self._file.shared.do(work)
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         with _told(self._path):
@@ -100,6 +105,7 @@ class _File:
     def __init__(self, path: Path, connect: Callable[[Path], sqlite3.Connection]) -> None:
         self._connection = connect(path)
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self.shared = SharedTransactions(self._connection, self.thread)
 
     def close(self) -> None:
         self.thread.shutdown()
@@ -116,7 +122,7 @@ class _File:
 
     def update(self, name: str, step: Callable[[Record], Record]) -> Record:
         """One that cannot be read, which ``read`` tells of, begins anew."""
-        with self._transaction():
+        with transaction(self._connection):
             text, change = self._rows([name]).get(name, (b"{}", 0))
             before = _record(name, text)
             if isinstance(before, RecordUnreadable):
@@ -132,10 +138,9 @@ class _File:
         cursor = max((change for _, change in rows), default=min(since, self._last_change()))
         return Changes(cursor=cursor, records=frozenset(name for name, _ in rows))
 
-    def step(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """All of *work*, or nothing."""
-        with self._transaction():
-            return work(self._connection)
+    def look(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Outside of a transaction, which would wait for those of other processes."""
+        return work(self._connection)
 
     def durability(self) -> tuple[str, int]:
         (journal,) = self._connection.execute("PRAGMA journal_mode").fetchone()
@@ -145,16 +150,6 @@ class _File:
     def _last_change(self) -> int:
         last: int = self._connection.execute(_LAST_CHANGE).fetchone()[0]
         return last
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
 
 
 def _record(name: str, text: bytes) -> Record | RecordUnreadable:

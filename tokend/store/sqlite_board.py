@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
     class Run(Protocol):
-        """Does *work* in the thread of the file, in a transaction, or raises ``StoreError``."""
+        """Does *work* in the thread of the file, or raises ``StoreError``."""
 
         def __call__(self, work: Callable[[sqlite3.Connection], _T]) -> Awaitable[_T]: ...
 
@@ -44,13 +44,14 @@ _SWEEP = "DELETE FROM note WHERE name IN (SELECT name FROM note WHERE ends <= ? 
 
 
 class SqliteBoard:
-    """One row each."""
+    """One row each. What it is to *read* is one statement; what it is to *write*, a transaction."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, *, read: Run, write: Run) -> None:
+        self._read = read
+        self._write = write
 
     async def read(self, name: str, *, now: datetime) -> str | None:
-        return await self._run(lambda connection: _read(connection, name, now))
+        return await self._read(lambda connection: _read(connection, name, now))
 
     async def swap(
         self,
@@ -72,10 +73,10 @@ class SqliteBoard:
                 connection.execute(_WRITE, row)
             return True
 
-        return await self._run(step)
+        return await self._write(step)
 
     async def erase(self, name: str) -> None:
-        await self._run(lambda connection: connection.execute(_ERASE, (name,)))
+        await self._write(lambda connection: connection.execute(_ERASE, (name,)))
 
 
 def _read(connection: sqlite3.Connection, name: str, now: datetime) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -17,11 +18,12 @@ import aiohttp
 
 from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
 from tokend.wechat.session import narrow_session
-from tokend.wechat.trouble import told
+from tokend.wechat.trouble import ConnectionBroken, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime, timedelta
+    from types import SimpleNamespace
 
     from tokend.wechat.recipes import Request
 
@@ -40,15 +42,23 @@ async def open_transport(
     urls: Sequence[str], *, deadline: timedelta, proxy: str = "", connections: int = 0
 ) -> AsyncIterator[Transport]:
     """To the first of *urls* that can be reached; every call ends within *deadline*. Each has a
-    connection of its own; with *connections*, it takes turns with others on so many.
+    connection of its own; with *connections*, it takes turns with others on so many, and may come
+    twice: let nothing through that this could harm.
     """
     connector = (
         aiohttp.TCPConnector(limit=connections, limit_per_host=0)
         if connections
         else aiohttp.TCPConnector(force_close=True)
     )
-    async with narrow_session(connector, _HEADERS) as session:
+    async with narrow_session(connector, _HEADERS, trace_configs=[_tracing_reuse()]) as session:
         yield Transport(session, urls, deadline=deadline, proxy=proxy)
+
+
+@dataclass(slots=True)
+class _Passage:
+    """One sending, on a connection that *is_reused* or new."""
+
+    is_reused: bool = False
 
 
 class Transport:
@@ -91,6 +101,18 @@ class Transport:
         raise AssertionError("a transport without hosts")
 
     async def _send_to(self, url: str, request: Request) -> bytes:
+        """A connection that is kept open may be closed by WeChat at the moment at which it is used
+        again. What was sent there and found no answer goes on another one, in the end a new one.
+        """
+        while True:
+            passage = _Passage()
+            try:
+                return await self._send_by(passage, url, request)
+            except ConnectionBroken:
+                if not passage.is_reused:
+                    raise
+
+    async def _send_by(self, passage: _Passage, url: str, request: Request) -> bytes:
         with told(url):
             async with self._session.request(
                 request.method,
@@ -99,6 +121,7 @@ class Transport:
                 data=request.body or None,
                 proxy=self._proxy,
                 allow_redirects=False,
+                trace_request_ctx=passage,
             ) as response:
                 return await _body(response)
 
@@ -125,6 +148,18 @@ class Transport:
     def _prefer_next(self) -> None:
         """Let later calls begin with another host than the one that just failed."""
         self._urls.append(self._urls.pop(0))
+
+
+def _tracing_reuse() -> aiohttp.TraceConfig:
+    """Nothing else of aiohttp tells which connection it took."""
+
+    async def reused(_: object, context: SimpleNamespace, __: object) -> None:
+        if passage := context.trace_request_ctx:
+            passage.is_reused = True
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_reuseconn.append(reused)
+    return tracing
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 3
 
 
+class ConnectionBroken(UpstreamUnclear):
+    """The connection ended before there was any answer."""
+
+
 @contextmanager
 def told(url: str) -> Iterator[None]:
     """Whether WeChat can have acted, and why there is no answer."""
@@ -39,7 +43,7 @@ async def ask_once(
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise UpstreamUnclear(f"{request.url.origin()}: {_reason(error)}") from None
+        raise ConnectionBroken(f"{request.url.origin()}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

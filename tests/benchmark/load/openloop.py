@@ -1,10 +1,12 @@
-"""``python -m benchmark.load.openloop PORT PATH KEY RATE SECONDS``: hot GETs at a steady pace.
+"""``python -m benchmark.load.openloop PORT REQUESTS RATE SECONDS``: at a steady pace.
+
+Sends the requests of a file in turns.
 
 Asks when it is time, whether the answers before have come or not, and counts from the time at
 which it should have asked. A generator that waits for an answer before it asks again sends nothing
 while the server stands still, and so hides what it is there to find (coordinated omission).
 
-Says ``[[at, took], …]``: when each GET was to be sent, by CLOCK_MONOTONIC, and the seconds to the
+Says ``[[at, took], …]``: when each was to be sent, by CLOCK_MONOTONIC, and the seconds to the
 last byte of its answer.
 """
 
@@ -18,6 +20,14 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.requests import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CONNECTIONS = 64
 _LAST_ANSWERS_SECONDS = 10.0
@@ -27,7 +37,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One GET at a time, since *at*."""
+    """One request at a time, since *at*."""
 
     socket: socket.socket
     at: float = 0.0
@@ -41,7 +51,7 @@ class Connection:
         """Take what has come. Raises ``ConnectionError`` if that is the end, or not a 200."""
         came = self.socket.recv(65536)
         if not came:
-            raise ConnectionError("a GET was cut off")
+            raise ConnectionError("a request was cut off")
         self._came += came
         head, is_whole, body = self._came.partition(b"\r\n\r\n")
         if not is_whole:
@@ -56,10 +66,12 @@ class Connection:
 
 
 class Loop:
-    """So many GETs a second, as many seconds."""
+    """So many of *requests* a second, as many seconds."""
 
-    def __init__(self, port: int, request: bytes, *, rate: float, seconds: float) -> None:
-        self._request = request
+    def __init__(
+        self, port: int, requests: Iterable[bytes], *, rate: float, seconds: float
+    ) -> None:
+        self._requests = cycle(requests)
         self._free = deque(_connected(port) for _ in range(CONNECTIONS))
         self._busy: dict[socket.socket, Connection] = {}
         first = time.monotonic() + _START_SECONDS
@@ -71,7 +83,7 @@ class Loop:
         end = self._due[-1] + _LAST_ANSWERS_SECONDS
         while self._due or self._busy:
             if time.monotonic() > end:
-                raise TimeoutError(f"{len(self._due) + len(self._busy)} GETs were not answered")
+                raise TimeoutError(f"{len(self._due) + len(self._busy)} requests were not answered")
             self._ask()
             # select, not epoll: its patience is in microseconds.
             heard, _, _ = select.select(self._busy, (), (), self._patience())
@@ -80,7 +92,7 @@ class Loop:
     def _ask(self) -> None:
         while self._due and self._free and self._due[0] <= time.monotonic():
             connection = self._free.popleft()
-            connection.ask(self._request, self._due.popleft())
+            connection.ask(next(self._requests), self._due.popleft())
             self._busy[connection.socket] = connection
 
     def _hear(self, heard: list[socket.socket]) -> None:
@@ -91,7 +103,7 @@ class Loop:
                 self._free.append(self._busy.pop(each))
 
     def _patience(self) -> float:
-        """Until the next GET is due; where none can be sent, until an answer comes."""
+        """Until the next one is due; where none can be sent, until an answer comes."""
         if self._due and self._free:
             return max(self._due[0] - time.monotonic(), 0)
         return _LAST_ANSWERS_SECONDS
@@ -103,11 +115,8 @@ def _connected(port: int) -> Connection:
     return Connection(connection)
 
 
-def main(port: str, path: str, key: str, rate: str, seconds: str) -> None:
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
-    )
-    loop = Loop(int(port), request, rate=float(rate), seconds=float(seconds))
+def main(port: str, requests: str, rate: str, seconds: str) -> None:
+    loop = Loop(int(port), read(Path(requests)), rate=float(rate), seconds=float(seconds))
     loop.run()
     sys.stdout.write(f"{json.dumps(loop.answers)}\n")
 

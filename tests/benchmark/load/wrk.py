@@ -14,21 +14,24 @@ if TYPE_CHECKING:
     from benchmark.stage import Stage
 
 CONNECTIONS = 64
-_SCRIPT = Path(__file__).with_name("hot.lua")
+_SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
-async def rate(stage: Stage, port: int) -> float:
-    """Good answers to hot GETs in a second, once the server is warm. Raises ``Failed``."""
-    await _asked(stage, port, seconds=1)
-    return await _asked(stage, port, seconds=ceil(stage.scale.seconds))
+async def rate(stage: Stage, port: int, requests: Path | None = None) -> float:
+    """Good answers in a second, once the server is warm, to those of the file *requests* in turns,
+    or else to hot GETs. Raises ``Failed``.
+    """
+    await _asked(stage, port, requests, seconds=1)
+    return await _asked(stage, port, requests, seconds=ceil(stage.scale.seconds))
 
 
-async def _asked(stage: Stage, port: int, *, seconds: int) -> float:
+async def _asked(stage: Stage, port: int, requests: Path | None, *, seconds: int) -> float:
     said = await output(
         tools.path("wrk"),
         *("--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s"),
         *("--script", str(_SCRIPT), "--header", f"Authorization: Bearer {CLIENTS[0]}"),
         f"http://127.0.0.1:{port}{PATH}",
+        *(("--", str(requests)) if requests else ()),
         log=stage.log("wrk"),
     )
     if said["errors"] or not said["requests"]:

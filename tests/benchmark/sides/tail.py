@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from benchmark.filling import DUE, fill
+from benchmark.load import steady
 from benchmark.load.openloop import CONNECTIONS
-from benchmark.node import CLIENTS, PATH, Node, set_up
-from benchmark.program import Failed, output, python, running
+from benchmark.node import CLIENTS, PATH, Node, hot_get, set_up
+from benchmark.program import Failed, python, running
 from benchmark.rounds import Numbers, Side
 from benchmark.spread import p99
 from benchmark.wechat import WeChat, simulated
@@ -31,9 +32,6 @@ _AROUND_SECONDS = 60
 
 # With less than this of the refreshes that were meant to be, it is not what it says.
 _LEAST = 0.8
-
-# It works, or waits for its core, for so much of the time.
-_NO_REST = 0.95
 
 # All connections come from one address, and there are more than may by default.
 _ROOM = f"connections_per_address = {CONNECTIONS + POLLS + 64}"
@@ -81,17 +79,10 @@ async def _hanging(stage: Stage, node: Node) -> AsyncIterator[None]:
 
 
 async def _p99(stage: Stage, node: Node) -> float:
-    """Seconds. Raises ``Failed`` where tokend has no rest: then more is asked than it answers, and
-    the latency is that of a queue which grows until the end.
-    """
-    before = node.program.wanted()
-    answers = await output(
-        *python("load.openloop", node.port, PATH, CLIENTS[0], RATE, stage.scale.seconds),
-        log=stage.log("openloop"),
+    took = await steady.latencies(
+        stage, node.program, node.port, await stage.shared(hot_get), rate=RATE
     )
-    if node.program.wanted() - before > _NO_REST * stage.scale.seconds:
-        raise Failed(f"{RATE} GETs a second are more than it answers here")
-    return p99([took for _, took in answers])
+    return p99(took)
 
 
 SIDES = (

@@ -7,9 +7,10 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from benchmark.load import steady
 from benchmark.load.openloop import CONNECTIONS
-from benchmark.node import CLIENTS, PATH, one_key
-from benchmark.program import Failed, output, python, running
+from benchmark.node import CLIENTS, PATH, hot_get, one_key
+from benchmark.program import Failed, python, running
 from benchmark.rounds import Numbers, Side
 from benchmark.spread import p99
 
@@ -55,12 +56,13 @@ def _room(waiters: int) -> str:
 
 
 async def _asked(stage: Stage, port: int) -> list[tuple[float, float]]:
-    seconds = _BEFORE_SECONDS + stage.scale.seconds
-    answers: list[tuple[float, float]] = await output(
-        *python("load.openloop", port, PATH, CLIENTS[0], _RATE, seconds),
-        log=stage.log("openloop"),
+    return await steady.answers(
+        stage,
+        port,
+        await stage.shared(hot_get),
+        rate=_RATE,
+        seconds=_BEFORE_SECONDS + stage.scale.seconds,
     )
-    return answers
 
 
 SIDES = (Side(name="tokend, waiters", measure=woken),)
