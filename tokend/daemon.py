@@ -44,7 +44,7 @@ from tokend.schedule import Schedule
 from tokend.signals import signalled
 from tokend.store.opening import open_store
 from tokend.summary import RollCall
-from tokend.surfaces import Parts, surfaces
+from tokend.surfaces import LOGIN_CONNECTIONS, Parts, surfaces
 from tokend.systemd import Systemd
 from tokend.upstreams import open_transports
 
@@ -268,7 +268,11 @@ async def _listening(
     server = config.server
     proxies = Proxies(server.proxies)
     wanted = Room(tcp=server.connections, per_address=server.connections_per_address)
-    room = make_room(wanted, files_each=2 if config.forward.enabled else 1)
+    room = make_room(
+        wanted,
+        files_each=2 if config.forward.enabled else 1,
+        files_beside=LOGIN_CONNECTIONS if config.login.enabled else 0,
+    )
     polls = Polls(
         most=room.polls,
         most_per_client=min(server.polls_per_client, room.polls_each),

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 # Between two pieces of a call that is passed on.
 _IDLE = timedelta(seconds=30)
 
-# To WeChat, for logins.
-_LOGIN_CONNECTIONS = 100
+# To WeChat, for logins, and for what else is asked about users.
+LOGIN_CONNECTIONS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ async def _login(parts: Parts) -> AsyncIterator[list[Shaped]]:
         urls(parts.config)[Platform.OFFICIAL],
         deadline=wechat.timeout,
         proxy=wechat.proxy,
-        connections=_LOGIN_CONNECTIONS,
+        connections=LOGIN_CONNECTIONS,
     ) as transport:
         desk = Desk.of(
             Rules(lifetime=login.session_lifetime, sliding=login.sliding, data_age=login.data_age),

@@ -22,26 +22,28 @@ def test_who_waits_for_the_next_token_leaves_room_for_others() -> None:
 
 ROOM = (
     "from tokend.api.room import Room, make_room; "
-    "print(make_room(Room(tcp={tcp}, per_address=256), files_each={each}).tcp)"
+    "room = Room(tcp={tcp}, per_address=256); "
+    "print(make_room(room, files_each={each}, files_beside={beside}).tcp)"
 )
 
 
 @pytest.mark.parametrize(
-    ("limits", "tcp", "each", "there_are"),
+    ("limits", "tcp", "each", "beside", "there_are"),
     [
-        pytest.param("-n 4096", 1024, 1, 1024, id="enough"),
-        pytest.param("-Sn 100", 1024, 1, 1024, id="the soft limit is raised"),
-        pytest.param("-n 64", 1024, 1, 25, id="few: half of them are kept for others"),
-        pytest.param("-n 64", 1024, 2, 12, id="when each needs two"),
-        pytest.param("-n 64", 10, 1, 10, id="few are wanted"),
-        pytest.param("-n 20", 1024, 1, 1, id="hardly any"),
+        pytest.param("-n 4096", 1024, 1, 0, 1024, id="enough"),
+        pytest.param("-Sn 100", 1024, 1, 0, 1024, id="the soft limit is raised"),
+        pytest.param("-n 64", 1024, 1, 0, 25, id="few: half of them are kept for others"),
+        pytest.param("-n 64", 1024, 2, 0, 12, id="when each needs two"),
+        pytest.param("-n 64", 1024, 1, 16, 12, id="when some are for something else"),
+        pytest.param("-n 64", 10, 1, 0, 10, id="few are wanted"),
+        pytest.param("-n 20", 1024, 1, 0, 1, id="hardly any"),
     ],
 )
 def test_connections_leave_some_open_files(
-    limits: str, tcp: int, each: int, there_are: int
+    limits: str, tcp: int, each: int, beside: int, there_are: int
 ) -> None:
     """In a process of its own: who has given up a limit does not get it back."""
-    program = ROOM.format(tcp=tcp, each=each)
+    program = ROOM.format(tcp=tcp, each=each, beside=beside)
 
     done = subprocess.run(
         ["/bin/sh", "-c", f'ulimit {limits} && exec "$0" -c "$1"', sys.executable, program],

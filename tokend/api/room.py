@@ -42,12 +42,14 @@ class Room:
         return self.unix * 3 // 4 or 1
 
 
-def make_room(wanted: Room, *, files_each: int) -> Room:
+def make_room(wanted: Room, *, files_each: int, files_beside: int = 0) -> Room:
     """*wanted*, or less where the host does not allow so many open files.
 
-    Each connection takes *files_each*. The soft limit is raised as far as it takes, as servers do.
+    Each connection takes *files_each*, and *files_beside* are those of something else. The soft
+    limit is raised as far as it takes, as servers do.
     """
-    needed = (wanted.tcp + wanted.unix) * files_each + _RESERVED
+    reserved = _RESERVED + files_beside
+    needed = (wanted.tcp + wanted.unix) * files_each + reserved
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _less(soft, needed):
         target = hard if _less(hard, needed) else needed
@@ -56,7 +58,7 @@ def make_room(wanted: Room, *, files_each: int) -> Room:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if not _less(soft, needed):
         return wanted
-    room = _within(wanted, soft - _RESERVED, files_each)
+    room = _within(wanted, soft - reserved, files_each)
     log.warning(
         "few_open_files",
         limit=soft,

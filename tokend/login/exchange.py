@@ -26,8 +26,8 @@ _Coded: TypeAlias = "tuple[str, Secret]"
 # When WeChat is busy.
 _PAUSES = (timedelta(milliseconds=300), timedelta(milliseconds=900))
 
-# At once; who finds no connection to WeChat free waits for one.
-_MOST = 200
+# At once: fewer than there are connections to WeChat.
+_MOST = 100
 _SECOND = timedelta(seconds=1)
 
 
