@@ -292,6 +292,33 @@ async def test_an_odd_word_about_a_session_key_ends_no_session(
     assert (await shop.ask("GET", session)).status == 200
 
 
+async def test_a_token_that_wechat_repeats_is_not_passed_on(shop: Shop) -> None:
+    """To a client who may never see one."""
+    session = await shop.session()
+    token = [each.value for each in shop.wechat.world.issued(APPIDS["shop"], "stable_token")][-1]
+    reply = {"errcode": 48001, "errmsg": f"api unauthorized for {token}"}
+    shop.wechat.weather.coming.append(Fault(endpoint="checksession", reply=reply))
+
+    answered = await shop.ask("POST", f"{session}/check")
+
+    assert (answered.status, answered.answer["errcode"]) == (502, 48001)
+    assert token not in answered.text
+
+
+async def test_what_wechat_gives_may_grow(folder: Path) -> None:
+    merge = {"openid": "o" * 128, "unionid": "u" * 128, "session_key": "k" * 4096}
+    fault = Fault(endpoint="jscode2session", merge=merge)
+    async with open_shop(folder, f"sqlite://{folder}/tokend.db", is_sealed=True) as shop:
+        shop.wechat.weather.coming.append(fault)
+        session = await shop.session()
+
+        bound = await shop.ask("PUT", f"{session}/user", {"user": "\U0001f600" * 256})
+        shown = await shop.ask("GET", session)
+
+    assert bound.status == 200
+    assert (shown.answer["openid"], len(shown.answer["user"])) == ("o" * 128, 256)
+
+
 @pytest.mark.parametrize(
     "merge",
     [

@@ -52,7 +52,14 @@ class Calls:
         await self._awake()
         token = (await keeper.ready(_COLD_PATIENCE)).token.value
         try:
-            return await self._way.ask(app, ask(token), read)
+            return await self._way.ask(app, ask(token), _hiding(token, read))
         except TokenRejected:
             await keeper.report(token, _REFRESH_PATIENCE, by=by)
-        return await self._way.ask(app, ask(keeper.current().token.value), read)
+        token = keeper.current().token.value
+        return await self._way.ask(app, ask(token), _hiding(token, read))
+
+
+def _hiding(token: Secret, read: Callable[[bytes, App], _T]) -> Callable[[bytes, App], _T]:
+    """Should anybody repeat it: who asks here may be one who never sees a token."""
+    value = token.reveal().encode()
+    return lambda body, app: read(body.replace(value, "…".encode()), app)
