@@ -299,7 +299,8 @@ async def test_without_a_token_the_answer_says_why_and_when_to_come_back(make: M
     assert 60 <= int(response.headers["Retry-After"]) <= 66
     assert document["errcode"] == 40164
     assert document["advice"] == (
-        "WeChat sees address 127.0.0.1; add it to the IP whitelist of shop"
+        "WeChat sees address 127.0.0.1; add it to the IP whitelist of shop, "
+        "then 'tokend refresh KEY', or wait for the next try"
     )
 
 
@@ -631,7 +632,8 @@ async def test_the_status_says_what_to_do_about_a_failure(make: Make) -> None:
     assert key["failures"] == 1
     assert key["error"]["errcode"] == 40243
     assert key["error"]["advice"] == (
-        "the AppSecret of shop is frozen; unfreeze it in WeChat's console"
+        "the AppSecret of shop is frozen; unfreeze it in WeChat's console, "
+        "then 'tokend refresh KEY', or wait for the next try"
     )
 
 
