@@ -27,8 +27,9 @@ from tokend.api.source import Proxies
 from tokend.api.warden import Warden
 from tokend.audit.file import AuditFile
 from tokend.audit.trail import Trail
-from tokend.errors import ConfigError
+from tokend.errors import ConfigError, UpstreamUnreachable
 from tokend.model import Client, Permission
+from tokend.remedy import remedy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -635,6 +636,21 @@ async def test_the_status_says_what_to_do_about_a_failure(make: Make) -> None:
         "the AppSecret of shop is frozen; unfreeze it in WeChat's console, "
         "then 'tokend refresh KEY', or wait for the next try"
     )
+
+
+async def test_so_it_does_where_wechat_is_not_reached(make: Make) -> None:
+    api = await make()
+    away = UpstreamUnreachable("https://api.weixin.qq.com: Connection refused")
+    api.scene.wechat.troubles.append(away)
+    await api.begin()
+
+    (key,) = (await (await api.call("GET", "/v1/apps")).json())["keys"]
+
+    assert key["error"] == {
+        "message": str(away),
+        "advice": remedy(away).en,
+        "advice_zh": remedy(away).zh,
+    }
 
 
 async def test_a_client_sees_the_status_of_its_apps_only(api: Api) -> None:

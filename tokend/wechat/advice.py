@@ -17,6 +17,9 @@ class Advice(NamedTuple):
     def about(self, app: str, address: str) -> Advice:
         return Advice(*(text.format(app=app, address=address) for text in self))
 
+    def said(self, language: str) -> str:
+        return self.zh if language == "zh" else self.en
+
 
 # A file counts once it is read again; systemd reads credentials when it starts a service.
 _READ_AGAIN = Advice(
