@@ -16,7 +16,8 @@ Read it in this order:
    ``flight``: a refresh at work
 5. ``schedule``   all keys: which is due next; ``runway``: which of many goes first;
    ``follower``: what other nodes have done; ``ticket``: what is asked for with an access_token
-6. ``wechat``     what WeChat is asked, and what its answers mean
+6. ``wechat``     what WeChat is asked, and what its answers mean; ``remedy``: what to do about
+   errors
 7. ``store``      where tokens are kept: memory, SQLite, Redis
 8. ``api``        what business servers may ask; ``facade``: the same in WeChat's words, for SDKs;
    ``forward``: other calls to WeChat, passed on; ``audit``: who did what

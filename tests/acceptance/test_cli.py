@@ -161,11 +161,10 @@ async def test_status_tells_what_to_do_about_a_failure(
             "get", "shop/access_token", "--socket", f"{folder}/tokend.sock"
         )
 
-    assert "  WeChat sees address 203.0.113.7; add it to the IP whitelist of shop" in out
+    advice = WHITELIST.about("shop", "203.0.113.7").en
+    assert f"  {advice}\n" in out
     assert code == 75
-    assert err.splitlines()[1] == (
-        "tokend: hint: WeChat sees address 203.0.113.7; add it to the IP whitelist of shop"
-    )
+    assert err.splitlines()[1] == f"tokend: hint: {advice}"
 
 
 async def test_what_to_do_about_a_refusal_is_said_in_chinese_to_who_speaks_it(

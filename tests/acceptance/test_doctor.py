@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import tempfile
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,7 +105,7 @@ async def test_an_address_that_is_not_whitelisted_is_named(
         "verdict": "bad",
         "subject": "account",
         "text": f"shop: errcode {errcode}: {errmsg}",
-        "advice": "WeChat sees address 203.0.113.9; add it to the IP whitelist of shop",
+        "advice": WHITELIST.about("shop", "203.0.113.9").en,
         "advice_zh": WHITELIST.about("shop", "203.0.113.9").zh,
     }
 
@@ -201,3 +204,22 @@ async def test_what_it_prints_holds_no_secret(path: Path, folder: Path, wechat: 
     assert "expires_in" in printed
     assert APP_SECRET not in printed
     assert "canary-token" not in printed
+
+
+async def test_nothing_that_a_terminal_obeys_is_shown_whoever_answers_in_redis_place(
+    configured: Configured, folder: Path
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            while asked := await reader.read(4096):
+                for _ in re.findall(rb"(?m)^\*\d+\r$", asked):
+                    writer.write(b"-ERR \x1b]0;owned\x07\r\n")
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    change(path := configured(), f"sqlite://{folder}/tokend.db", f"redis://{host}:{port}")
+    async with server:
+        _, out, _ = await one_shot("doctor", str(path))
+
+    assert "owned" in out
+    assert all(line.isprintable() for line in out.split("\n"))

@@ -27,8 +27,9 @@ from tokend.api.source import Proxies
 from tokend.api.warden import Warden
 from tokend.audit.file import AuditFile
 from tokend.audit.trail import Trail
-from tokend.errors import ConfigError
+from tokend.errors import ConfigError, UpstreamUnreachable
 from tokend.model import Client, Permission
+from tokend.remedy import remedy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -299,7 +300,8 @@ async def test_without_a_token_the_answer_says_why_and_when_to_come_back(make: M
     assert 60 <= int(response.headers["Retry-After"]) <= 66
     assert document["errcode"] == 40164
     assert document["advice"] == (
-        "WeChat sees address 127.0.0.1; add it to the IP whitelist of shop"
+        "WeChat sees address 127.0.0.1; add it to the IP whitelist of shop, "
+        "then 'tokend refresh KEY', or wait for the next try"
     )
 
 
@@ -631,8 +633,24 @@ async def test_the_status_says_what_to_do_about_a_failure(make: Make) -> None:
     assert key["failures"] == 1
     assert key["error"]["errcode"] == 40243
     assert key["error"]["advice"] == (
-        "the AppSecret of shop is frozen; unfreeze it in WeChat's console"
+        "the AppSecret of shop is frozen; unfreeze it in WeChat's console, "
+        "then 'tokend refresh KEY', or wait for the next try"
     )
+
+
+async def test_so_it_does_where_wechat_is_not_reached(make: Make) -> None:
+    api = await make()
+    away = UpstreamUnreachable("https://api.weixin.qq.com: Connection refused")
+    api.scene.wechat.troubles.append(away)
+    await api.begin()
+
+    (key,) = (await (await api.call("GET", "/v1/apps")).json())["keys"]
+
+    assert key["error"] == {
+        "message": str(away),
+        "advice": remedy(away).en,
+        "advice_zh": remedy(away).zh,
+    }
 
 
 async def test_a_client_sees_the_status_of_its_apps_only(api: Api) -> None:

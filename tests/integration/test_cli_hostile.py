@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokend.cli import commands, unix, web
+from tokend.cli import commands, main, unix, web
 from tokend.cli.connection import Connection, to_socket
 from tokend.cli.failure import Failure
 from tokend.cli.options import _key
@@ -109,6 +110,7 @@ def reach(request, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_an_answer_in_pieces_is_whole(reach: Reach) -> None:
     ],
 )
 def test_an_error_of_others_is_told_by_its_status(reach: Reach, body: bytes) -> None:
-    said = says(b"HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+    said = says(BUSY % len(body), body)
 
     with pytest.raises(Failure, match="HTTP status 503 from something else") as failure:
         reach(said).ask("GET", "/v1/apps")
@@ -268,6 +270,33 @@ def test_nothing_that_a_terminal_obeys_is_shown(
     shown = capsys.readouterr().out
     assert "owned" in shown
     assert all(char.isprintable() for line in shown.split("\n") for char in line)
+
+
+@pytest.mark.parametrize("command", ["get", "refresh"])
+def test_nor_of_an_error_of_others_whose_words_look_like_tokends(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    evil = "\x1b]0;owned\x07\x9b2J\u202e"
+    problem = json.dumps({"detail": evil, "advice": evil, "advice_zh": evil}).encode()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{folder}/stranger.sock")
+    listener.listen()
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
+    monkeypatch.setattr(
+        "sys.argv", ["tokend", command, "a/b", "--socket", f"{folder}/stranger.sock"]
+    )
+    with answering(listener, says(BUSY % len(problem), problem)):
+        assert main() == os.EX_TEMPFAIL
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("owned")[0] for line in lines] == [
+        "tokend: error: ?]0;",
+        "tokend: hint: ?]0;",
+    ]
+    assert all(line.isprintable() for line in lines)
 
 
 @pytest.mark.parametrize(

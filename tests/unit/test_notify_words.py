@@ -11,18 +11,15 @@ import pytest
 
 from tokend.errors import (
     AddressRefused,
-    DayQuotaReached,
     StoreError,
     TokendError,
     UpstreamRefused,
-    UpstreamUnclear,
     UpstreamUnreachable,
 )
 from tokend.model import Secret, TokenKey
 from tokend.notify.formats import FORMATS
 from tokend.notify.message import LONGEST, compose
 from tokend.notify.news import News
-from tokend.notify.phrases import PHRASES
 from tokend.notify.receiver import Receiver, Topic
 
 AT = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -124,21 +121,6 @@ def test_the_same_in_chinese() -> None:
         "- 处理：检查本机能否连到微信：tokend doctor 会逐个尝试\n"
         "此前未能送达的变化：2 条"
     )
-
-
-@pytest.mark.parametrize("language", PHRASES)
-@pytest.mark.parametrize(
-    "error",
-    [
-        StoreError("?"),
-        UpstreamUnclear("?"),
-        DayQuotaReached(45009, "?", advice="wait", advice_zh="等待"),
-        TokendError("?"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_there_is_something_to_do_about_every_error(language: str, error: TokendError) -> None:
-    assert PHRASES[language].advise(error)
 
 
 HOSTILE = (

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokend.errors import BreakerOpen, RecordUnreadable, UpstreamRefused, UpstreamUnclear
 from tokend.happening import What
 from tokend.page.census import Group
 from tokend.page.html import element, together
-from tokend.page.words import LANGUAGES, WORDS, advice, speaking
+from tokend.page.words import LANGUAGES, WORDS
 
 
 class Read(HTMLParser):
@@ -76,12 +75,3 @@ def test_each_text_is_there_in_all_languages_and_takes_the_same(word: str) -> No
 def test_whatever_happens_to_a_key_there_is_a_word_for_it() -> None:
     assert {f"what {what}" for what in What} <= set(WORDS)
     assert {word for group in Group for word in (group, f"{group} is")} <= set(WORDS)
-
-
-def test_the_advice_is_wechats_errcodes_or_the_nearest_kind_of_error() -> None:
-    refused = UpstreamRefused(40125, "invalid appsecret", "mend it", advice_zh="改正")
-
-    assert (advice(refused, "en"), advice(refused, "zh")) == ("mend it", "改正")
-    assert advice(UpstreamUnclear("x"), "en").startswith("WeChat's answer did not come")
-    assert advice(RecordUnreadable("x"), "zh") == speaking("zh")("error StoreError")
-    assert advice(BreakerOpen("x"), "en").endswith("see the log")

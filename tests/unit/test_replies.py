@@ -170,15 +170,25 @@ def test_an_errcode_that_is_no_number_is_unclear() -> None:
         read({**GOOD, "errcode": "bad"})
 
 
-def test_the_advice_names_the_address_that_wechat_sees() -> None:
+def test_the_advice_names_the_address_that_wechat_sees_and_how_not_to_wait() -> None:
     errmsg = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 6172-1-1"
 
     with pytest.raises(UpstreamRefused) as caught:
         read({"errcode": 40164, "errmsg": errmsg})
 
     assert caught.value.advice == (
-        "WeChat sees address 203.0.113.7; add it to the IP whitelist of shop"
+        "WeChat sees address 203.0.113.7; add it to the IP whitelist of shop, "
+        "then 'tokend refresh KEY', or wait for the next try"
     )
+
+
+@pytest.mark.parametrize("errcode", [40001, 40125])
+def test_the_advice_on_a_wrong_secret_says_when_the_right_one_counts(errcode: int) -> None:
+    with pytest.raises(UpstreamRefused) as caught:
+        read({"errcode": errcode, "errmsg": "invalid"})
+
+    assert "'tokend reload'" in caught.value.advice
+    assert "tokend reload" in caught.value.advice_zh
 
 
 def test_a_secret_that_is_echoed_does_not_show() -> None:

@@ -16,6 +16,7 @@ from tokend.api.door import awaiting_body
 from tokend.api.signature import page_url
 from tokend.errors import BadRequest, UpstreamRefused
 from tokend.model import Secret
+from tokend.remedy import remedy
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -211,11 +212,9 @@ def event_json(event: Event) -> dict[str, Any]:
 def _error_json(error: TokendError | None) -> dict[str, Any] | None:
     if error is None:
         return None
-    said = {"message": str(error)}
-    if not isinstance(error, UpstreamRefused):
-        return said
-    advice = {"advice": error.advice, "advice_zh": error.advice_zh}
-    return {**said, "errcode": error.errcode, **advice}
+    advice = remedy(error)
+    errcode = {"errcode": error.errcode} if isinstance(error, UpstreamRefused) else {}
+    return {"message": str(error), **errcode, "advice": advice.en, "advice_zh": advice.zh}
 
 
 def _seconds(duration: timedelta) -> int:

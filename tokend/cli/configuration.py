@@ -9,6 +9,7 @@ import click
 
 from tokend import config
 from tokend.cli.failure import Failure
+from tokend.cli.words import plain
 from tokend.errors import ConfigError
 
 argument = click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
@@ -18,7 +19,7 @@ def load(path: Path) -> config.Config:
     """What it says, its warnings told."""
     settings = read(config.Reader(path, environ=os.environ))
     for warning in settings.warnings:
-        click.echo(f"tokend: warning: {warning}", err=True)
+        click.echo(f"tokend: warning: {plain(warning)}", err=True)
     return settings
 
 

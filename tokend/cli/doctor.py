@@ -12,6 +12,7 @@ from tokend import logs, uncaught
 from tokend.checkup.round import examine
 from tokend.cli import configuration
 from tokend.cli.language import spoken
+from tokend.cli.words import plain
 from tokend.clock import SystemClock
 from tokend.findings import Finding, Verdict, shortened
 
@@ -48,6 +49,6 @@ def _tell(finding: Finding, width: int) -> None:
     verdict = click.style(
         finding.verdict.ljust(_VERDICT_WIDTH), fg=_COLOURS[finding.verdict], reset=True
     )
-    click.echo(f"{verdict}  {finding.subject:<{width}}  {finding.text}")
+    click.echo(f"{verdict}  {finding.subject:<{width}}  {plain(finding.text)}")
     if advice := spoken(finding.advice, finding.advice_zh):
-        click.echo(" " * (_VERDICT_WIDTH + 2 + width + 2) + advice)
+        click.echo(" " * (_VERDICT_WIDTH + 2 + width + 2) + plain(advice))

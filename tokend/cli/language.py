@@ -1,4 +1,4 @@
-"""In which language people are told what to do about a refusal of WeChat's; all else is English.
+"""In which language people are told what to do about a key that fails; all else is English.
 
 https://www.gnu.org/software/gettext/manual/html_node/Locale-Environment-Variables.html
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tokend.errors import UpstreamRefused
 from tokend.notify.phrases import PHRASES
 from tokend.notify.receiver import Topic
+from tokend.remedy import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,7 +136,7 @@ def _todo(news: News, words: Phrases) -> str:
         return words.quota_advice
     if news.topic is Topic.RECOVERED or news.error is None:
         return ""
-    return _harmless(words.advise(news.error))
+    return _harmless(remedy(news.error).said(words.language))
 
 
 def _change(news: News, words: Phrases) -> dict[str, Any]:

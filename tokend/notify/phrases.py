@@ -1,32 +1,21 @@
-"""What changes are called, and what to do about them, in each language."""
+"""What changes are called in each language."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from tokend.errors import (
-    BreakerOpen,
-    StoreError,
-    TokendError,
-    UpstreamRefused,
-    UpstreamUnclear,
-    UpstreamUnreachable,
-)
 from tokend.notify.receiver import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-# Of an error that is a kind of this; the first that fits.
-_Advice: TypeAlias = tuple[tuple[type[TokendError], str], ...]
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phrases:
     """Of one language. In braces stands what is put in."""
 
+    language: str
     title: str
     topics: Mapping[Topic, str]
     keys: str
@@ -38,17 +27,10 @@ class Phrases:
     ended: Mapping[Topic, str]
     dropped: str
     quota_advice: str
-    refusal: Callable[[UpstreamRefused], str]
-    advice: _Advice
-
-    def advise(self, error: TokendError) -> str:
-        """Of a refusal what its errcode asks for; else by the kind of error."""
-        if isinstance(error, UpstreamRefused):
-            return self.refusal(error)
-        return next(text for kind, text in self.advice if isinstance(error, kind))
 
 
 _ENGLISH = Phrases(
+    language="en",
     title="tokend on {host}",
     topics={
         Topic.REFUSED: "WeChat refuses: {what}",
@@ -73,17 +55,10 @@ _ENGLISH = Phrases(
         "see the audit trail for who reports these tokens, or forces them, so often; when all are "
         "spent, rejected tokens are not replaced before a day is over"
     ),
-    refusal=attrgetter("advice"),
-    advice=(
-        (UpstreamUnreachable, "see if this host reaches WeChat: 'tokend doctor' tries its hosts"),
-        (UpstreamUnclear, "WeChat is asked again by itself; if this lasts: 'tokend doctor'"),
-        (BreakerOpen, "tokend stopped itself from asking too often; its log says who asks"),
-        (StoreError, "see to the store: 'tokend doctor' says what is wrong with it"),
-        (TokendError, "see tokend's log, and 'tokend status'"),
-    ),
 )
 
 _CHINESE = Phrases(
+    language="zh",
     title="tokend（{host}）",
     topics={
         Topic.REFUSED: "微信拒绝：{what}",
@@ -105,14 +80,6 @@ _CHINESE = Phrases(
     },
     dropped="此前未能送达的变化：{number} 条",
     quota_advice="查看审计日志，找出谁在频繁报告失效或强制刷新；次数用尽后，一天之内不再更换被拒的凭证",
-    refusal=attrgetter("advice_zh"),
-    advice=(
-        (UpstreamUnreachable, "检查本机能否连到微信：tokend doctor 会逐个尝试"),
-        (UpstreamUnclear, "会自动重试；若持续发生，请执行 tokend doctor"),
-        (BreakerOpen, "调用过于频繁，tokend 已自行停止；日志中有是谁在调用"),
-        (StoreError, "检查存储：tokend doctor 会说明问题所在"),
-        (TokendError, "查看 tokend 的日志和 tokend status"),
-    ),
 )
 
-PHRASES = {"en": _ENGLISH, "zh": _CHINESE}
+PHRASES = {each.language: each for each in (_ENGLISH, _CHINESE)}

@@ -11,8 +11,8 @@ from tokend.page.census import group_of
 from tokend.page.drawing import drawn
 from tokend.page.html import Html, element, together
 from tokend.page.line import Beginning, life_line
-from tokend.page.words import advice
 from tokend.plan import Purpose
+from tokend.remedy import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -130,10 +130,11 @@ def _node(status: Status, *, by: Speaker) -> str:
 
 def _trouble(status: Status, *, by: Speaker) -> Iterator[Html]:
     if error := status.error:
+        advice = remedy(error).said(by.language)
         yield element(
             "div",
             element("p", element("strong", by.say("error")), ": ", str(error)),
-            element("p", element("strong", by.say("advice")), ": ", advice(error, by.language)),
+            element("p", element("strong", by.say("advice")), ": ", advice),
             class_="error",
         )
     if trouble := status.record_trouble:

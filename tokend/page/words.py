@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokend.errors import TokendError, UpstreamRefused
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -102,29 +100,6 @@ WORDS = {
     "polling": ("No stream of events: looking every 5 s", "没有事件流：每 5 秒查看一次"),
     "away": ("tokend does not answer; trying again", "tokend 无应答；正在重试"),
     "still": ("As of when it was loaded", "加载时的状态"),
-    # What to do about what is not an errcode of WeChat; the first class that has words decides.
-    "error UpstreamUnreachable": (
-        "WeChat was not reached: look at the network, DNS and wechat.proxy of this host",
-        "未能连上微信：请检查本机的网络、DNS 和 wechat.proxy",
-    ),
-    "error UpstreamUnclear": (
-        "WeChat's answer did not come, or made no sense: look at what stands in between",
-        "微信的应答没有到达或无法理解：请检查本机与微信之间的网络设备",
-    ),
-    "error BreakerOpen": (
-        "tokend asked more often than any plan needs, and has stopped itself: see the log",
-        "请求次数超出一切计划所需，tokend 已自行停止：请查看日志",
-    ),
-    "error StoreError": (
-        "See to the store; tokens in memory stay served",
-        "请检查存储；内存中的 token 继续提供",
-    ),
-    "error RefreshLimited": (
-        "The current token stays served; this passes",
-        "当前 token 继续提供；稍后会恢复",
-    ),
-    "error LeaseBusy": ("Another node is at it; this passes", "其他节点正在处理；稍后会恢复"),
-    "error TokendError": ("See the log of tokend", "请查看 tokend 的日志"),
 }
 
 
@@ -136,11 +111,3 @@ def speaking(language: str) -> Callable[..., str]:
         return WORDS[word][which].format(**values)
 
     return say
-
-
-def advice(error: TokendError, language: str) -> str:
-    """What to do about *error*, for people."""
-    if isinstance(error, UpstreamRefused):
-        return (language == "zh" and error.advice_zh) or error.advice
-    names = (f"error {kind.__name__}" for kind in type(error).__mro__)
-    return speaking(language)(next(name for name in names if name in WORDS))

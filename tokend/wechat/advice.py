@@ -17,18 +17,33 @@ class Advice(NamedTuple):
     def about(self, app: str, address: str) -> Advice:
         return Advice(*(text.format(app=app, address=address) for text in self))
 
+    def said(self, language: str) -> str:
+        return self.zh if language == "zh" else self.en
+
+
+# A file counts once it is read again; systemd reads credentials when it starts a service.
+_READ_AGAIN = Advice(
+    "then 'tokend reload' (a systemd credential: restart the service)",
+    "然后执行 tokend reload（若是 systemd 凭据，则重启服务）",
+)
+# After many failures the next try is half an hour off.
+_AT_ONCE = Advice(
+    "then 'tokend refresh KEY', or wait for the next try",
+    "然后执行 tokend refresh KEY，或等待下次重试",
+)
 
 WRONG = Advice(
-    "put the right AppSecret of {app} into its secret file; it may have been reset",
-    "把 {app} 正确的 AppSecret 写入其密钥文件；它可能已被重置",
+    f"put the right AppSecret of {{app}} into its secret file, {_READ_AGAIN.en}; "
+    "it may have been reset",
+    f"把 {{app}} 正确的 AppSecret 写入其密钥文件（它可能已被重置），{_READ_AGAIN.zh}",
 )
 APPID = Advice(
     "check the appid of {app}: its spelling, and that it is an account of this kind",
     "检查 {app} 的 appid：拼写是否正确，账号类型是否相符",
 )
 WHITELIST = Advice(
-    "WeChat sees address {address}; add it to the IP whitelist of {app}",
-    "微信看到的地址是 {address}；请把它加入 {app} 的 IP 白名单",
+    f"WeChat sees address {{address}}; add it to the IP whitelist of {{app}}, {_AT_ONCE.en}",
+    f"微信看到的地址是 {{address}}；请把它加入 {{app}} 的 IP 白名单，{_AT_ONCE.zh}",
 )
 ACCOUNT = Advice(
     "the account {app} is frozen, cancelled or may not use this API; see its console",
@@ -40,8 +55,8 @@ REQUEST = Advice(
 )
 HTTPS = Advice("WeChat wants https; check wechat.url", "微信要求使用 https；请检查 wechat.url")
 FROZEN = Advice(
-    "the AppSecret of {app} is frozen; unfreeze it in WeChat's console",
-    "{app} 的 AppSecret 已被冻结；请到微信管理后台解冻",
+    f"the AppSecret of {{app}} is frozen; unfreeze it in WeChat's console, {_AT_ONCE.en}",
+    f"{{app}} 的 AppSecret 已被冻结；请到微信管理后台解冻，{_AT_ONCE.zh}",
 )
 PLATFORM = Advice(
     "{app} is a third-party platform, which gets its token another way",
@@ -72,8 +87,9 @@ TOKEND = Advice(
 )
 
 CORP_WRONG = Advice(
-    "put the right secret of the agent {app} into its secret file; it may have been reset",
-    "把应用 {app} 正确的 Secret 写入其密钥文件；它可能已被重置",
+    f"put the right secret of the agent {{app}} into its secret file, {_READ_AGAIN.en}; "
+    "it may have been reset",
+    f"把应用 {{app}} 正确的 Secret 写入其密钥文件（它可能已被重置），{_READ_AGAIN.zh}",
 )
 CORPID = Advice("check the corpid of {app}", "检查 {app} 的 corpid")
 AGENT = Advice(
@@ -81,8 +97,8 @@ AGENT = Advice(
     "应用 {app} 已停用或无权使用此接口；请到企业微信管理后台查看",
 )
 TRUSTED = Advice(
-    "add this host's address to the trusted addresses of the agent {app}",
-    "请把本机地址加入应用 {app} 的企业可信 IP",
+    f"add this host's address to the trusted addresses of the agent {{app}}, {_AT_ONCE.en}",
+    f"请把本机地址加入应用 {{app}} 的企业可信 IP，{_AT_ONCE.zh}",
 )
 REJECTED = Advice(
     "the access_token is replaced, and this asked for again with the new one",

@@ -49,7 +49,7 @@ _TOKEN = {
 _VALUES = {"access_token": _STRING, "ticket": _STRING}
 
 _ERROR = _object(
-    {"message": _STRING}, {"errcode": _INTEGER, "advice": _STRING, "advice_zh": _STRING}
+    {"message": _STRING, "advice": _STRING, "advice_zh": _STRING}, {"errcode": _INTEGER}
 )
 
 # Of a user of a mini-program; what is not known is not there.
