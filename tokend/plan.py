@@ -125,12 +125,17 @@ class Plan:
             self._confirm_at = now + self._pace.quarantine  # WeChat may have replaced it
 
     def change(self, pace: Pace, token: Token | None, now: datetime) -> None:
-        """The configuration has changed: what was refused may be granted now."""
+        """The configuration has changed: what was refused may be granted now. Whether it is, is
+        found out at once where asking costs nothing.
+        """
+        had_failed = self.failures
         self._pace = pace
         self.forgive()
         if token is not None:
             self.due_at = policy.due_at(token, pace, draw=self._jitter)
             self.seen(token, now)
+            if had_failed and pace.reconcile:
+                self._confirm_at = now
 
     def _may_stay_unconfirmed(self, token: Token, error: TokendError) -> bool:
         """A good token that could not be compared stays good, unless WeChat meant what it said."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kit.clock import settle
-from kit.scene import APP, APPID, Scene, started
+from kit.scene import APP, APPID, SECRET, Scene, started
 
 from tokend.errors import (
     NotReady,
@@ -27,6 +27,8 @@ from tokend.store.local import LocalStore
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
+    from kit.clock import ManualClock
+
     from tokend.model import Lease, TokenKey
     from tokend.schedule import Schedule
 
@@ -259,6 +261,29 @@ async def test_a_refusal_of_the_old_secret_is_not_held_against_the_new_one(scene
 
     assert scene.is_valid(keeper)
     assert scene.calls() == 2
+
+
+@pytest.mark.parametrize(
+    ("secret", "failures"),
+    [pytest.param(SECRET, 0, id="right"), pytest.param("0" * 32, 1, id="wrong again")],
+)
+async def test_whether_a_new_secret_is_any_good_is_known_at_once(
+    clock: ManualClock, secret: str, failures: int
+) -> None:
+    """Though the token is good for long: nobody is told that all is well because of a reload."""
+    scene = Scene(clock, terms=Terms())
+    keeper, schedule = await started(scene)
+    scene.account.secret = "was reset"
+    with pytest.raises(UpstreamRefused):
+        await keeper.refresh(rejected=None, by="x")
+    scene.account.secret = SECRET
+    store = LocalStore(scene.table, scene.clock)
+    pace = PACES[scene.method](timedelta(seconds=300), scene.terms)
+
+    keeper.reconfigure(scene.refresher(store, replace(APP, secret=Secret(secret))), pace)
+    await live(scene, schedule, 1)
+
+    assert keeper.status().failures == failures
 
 
 async def test_a_used_up_quota_is_looked_at_every_15_minutes_once_nothing_is_left(
