@@ -188,7 +188,10 @@ async def test_what_to_do_about_a_refusal_is_said_in_chinese_to_who_speaks_it(
     assert status.startswith("KEY ")
     assert got.splitlines()[0].startswith("tokend: error: shop/access_token")
     assert got.splitlines()[1] == f"tokend: hint: {advice}"
-    assert unknown.splitlines()[1] == "tokend: hint: GET /v1/apps lists the keys there are"
+    assert (
+        unknown.splitlines()[1]
+        == "tokend: hint: 'tokend status' and GET /v1/apps list the keys there are"
+    )
     assert (code, "203.0.113.7?" in poor) == (0, True)
 
 
@@ -287,7 +290,7 @@ async def test_an_unknown_key_is_said_to_be_unknown(
     assert code == 64
     assert err.splitlines() == [
         "tokend: error: nope/access_token: no such key",
-        "tokend: hint: GET /v1/apps lists the keys there are",
+        "tokend: hint: 'tokend status' and GET /v1/apps list the keys there are",
     ]
 
 

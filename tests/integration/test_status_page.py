@@ -98,6 +98,16 @@ async def test_a_key_as_password_is_good_for_what_the_page_does_and_nothing_else
     assert await status_of(house, "POST", "/v1/reload", **operator) == 401
 
 
+async def test_who_asks_for_no_route_is_told_where_page_and_description_are(house: House) -> None:
+    async with house.http.get("/") as answer:
+        advice = (await answer.json())["advice"]
+
+    there = re.findall(r"/[a-z.]+", advice)
+    assert there == ["/openapi.json", "/status"]
+    for path in there:
+        assert await status_of(house, "GET", path, **basic("operator")) == 200
+
+
 async def test_it_is_for_those_who_may_see_the_status(house: House) -> None:
     assert await status_of(house, "GET", "/status", **basic("shopper")) == 403
 

@@ -89,7 +89,11 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     ),
     (
         errors.UnknownKey,
-        Problem(HTTPStatus.NOT_FOUND, "unknown_key", "GET /v1/apps lists the keys there are"),
+        Problem(
+            HTTPStatus.NOT_FOUND,
+            "unknown_key",
+            "'tokend status' and GET /v1/apps list the keys there are",
+        ),
     ),
     (
         errors.UnknownSession,
@@ -209,7 +213,10 @@ _INTERNAL = Problem(
 
 # What aiohttp itself refuses.
 _HTTP_ADVICE = {
-    HTTPStatus.NOT_FOUND: ("not_found", "the README lists the routes"),
+    HTTPStatus.NOT_FOUND: (
+        "not_found",
+        "GET /openapi.json lists the routes, some for login.enabled = true; /status is a page",
+    ),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "see the Allow header"),
     HTTPStatus.REQUEST_TIMEOUT: ("too_slow", "send all of a request within five seconds"),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "send no more than a token"),
