@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -101,32 +103,32 @@ def test_a_systemd_that_does_not_read_does_not_block(folder: Path) -> None:
     assert [event["event"] for event in events] == ["systemd_does_not_listen"]
 
 
-@pytest.fixture
-def passed() -> Iterator[socket.socket]:
-    """A listening socket that is file descriptor 3, and what was 3 is put back in the end."""
-    try:
-        before = os.dup(3)
-    except OSError:
-        before = None
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        os.dup2(listening.fileno(), 3)
-        yield listening
-    if before is None:
-        os.close(3)
-    else:
-        os.dup2(before, 3)
-        os.close(before)
+# What a process does to which systemd has passed a socket. In this one something else is number 3.
+PASSED = """
+import os, sys
+from tokend.systemd import Systemd
 
-
-def test_sockets_that_systemd_holds_are_taken_over(passed: socket.socket) -> None:
-    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "tokend.socket"}
-
+os.dup2(int(sys.argv[1]), 3)
+environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "tokend.socket"}
+try:
     (taken,) = Systemd(environ).sockets
+    print(taken.getsockname()[1], taken.fileno(), taken.get_inheritable(), environ)
+except ValueError as error:
+    print(error)
+"""
 
-    assert taken.getsockname() == passed.getsockname()
-    assert not taken.get_inheritable()
-    assert environ == {}
-    taken.detach()
+
+def told_with(passed: socket.socket) -> str:
+    """What it says of it."""
+    number = passed.fileno()
+    command = [sys.executable, "-c", PASSED, str(number)]
+    done = subprocess.run(command, pass_fds=[number], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_sockets_that_systemd_holds_are_taken_over() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert told_with(listening) == f"{listening.getsockname()[1]} 3 False {{}}"
 
 
 @pytest.mark.parametrize(
@@ -142,13 +144,11 @@ def test_sockets_that_are_not_for_this_process_are_left_alone(pid: str, number: 
     assert Systemd({"LISTEN_PID": pid, "LISTEN_FDS": number}).sockets == ()
 
 
-@pytest.mark.usefixtures("passed")
 def test_what_is_no_listening_socket_is_refused() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        os.dup2(datagrams.fileno(), 3)
+        told = told_with(datagrams)
 
-    with pytest.raises(ValueError, match="file descriptor 3: not a listening stream socket"):
-        Systemd({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+    assert told == "LISTEN_FDS: file descriptor 3: not a listening stream socket"
 
 
 def test_only_the_journal_gets_priorities(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
