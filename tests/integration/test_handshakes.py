@@ -193,7 +193,7 @@ async def test_a_connection_that_is_closed_to_make_room_has_no_open_file(hall: H
 
 async def test_a_flood_of_hellos_leaves_no_more_behind_than_is_open(hall: Hall) -> None:
     """Half of them are closed between their first byte and what that begins."""
-    hello = Client(hall.trust).hello()
+    hello, before = Client(hall.trust).hello(), handshakes_left()
     async with AsyncExitStack() as stack:
         for _ in range(20):
             flood = [socket.create_connection(("127.0.0.1", hall.port)) for _ in range(10)]
@@ -203,7 +203,7 @@ async def test_a_flood_of_hellos_leaves_no_more_behind_than_is_open(hall: Hall) 
             await asyncio.sleep(0)
         await hall.served_now(come_from="127.0.0.2")
         await hall.served_now(come_from="127.0.0.2")
-        left = handshakes_left()
+        left = handshakes_left() - before
 
     assert left <= 4 + 2
 
@@ -211,6 +211,7 @@ async def test_a_flood_of_hellos_leaves_no_more_behind_than_is_open(hall: Hall) 
 async def test_what_was_closed_before_its_handshake_began_begins_none(
     authority: Authority,
 ) -> None:
+    before = handshakes_left()
     ours, theirs = socket.socketpair()
     with theirs:
         wire, protocol = await asyncio.get_running_loop().create_connection(
@@ -220,11 +221,11 @@ async def test_what_was_closed_before_its_handshake_began_begins_none(
 
         assert await authority.handshakes().shake(wire, protocol, b"\x16") is None
         await asyncio.sleep(0)
-    assert handshakes_left() == 0
+    assert handshakes_left() <= before
 
 
 def handshakes_left() -> int:
-    """What asyncio has for each, with a buffer of 256 KiB."""
+    """What asyncio has for each, with a buffer of 256 KiB; earlier tests may have left some."""
     gc.collect()
     return sum(type(each).__name__ == "SSLProtocol" for each in gc.get_objects())
 

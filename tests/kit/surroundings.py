@@ -112,6 +112,7 @@ class Wire:
         self._storage = storage
         self._random = random
         self.is_cut = False
+        self.board = storage.board
 
     async def read(self, names):
         await self._reach()
