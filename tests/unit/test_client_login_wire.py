@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokend.api.problems import CODES, PROBLEMS
+from tokend.api.problem_table import CODES, PROBLEMS
 from tokend.api.wire import LONGEST_BODY
 from tokend.client import errors
 from tokend.client.errors import Away, ClientError, DataRefused, UsageError

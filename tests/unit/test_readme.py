@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from kit.tls import Authority
 
-from tokend.api.problems import PROBLEMS
+from tokend.api.problem_table import PROBLEMS
 from tokend.cli.commands import COMMANDS
 from tokend.config import load
 from tokend.facade import errcodes

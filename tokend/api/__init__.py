@@ -3,7 +3,7 @@
 * ``routes``     every route, on one screen
 * ``screen``     what is looked at in every request; ``source``: where it comes from
 * ``access``     who is asking, and what they may do
-* ``problems``   errors as RFC 9457 documents: one table
+* ``problem_table``  what each error is over HTTP; ``problems``: as RFC 9457 documents
 * ``wire``       what goes over the wire: reading requests, writing answers
 * ``signature``  what a web page needs for WeChat's JS-SDK
 * ``repeats``    the same question on the same connection: answered as before

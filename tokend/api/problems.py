@@ -1,9 +1,8 @@
-"""Errors as problem documents (RFC 9457), with a stable ``code``, and what to do about them."""
+"""Errors as problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from aiohttp import web
 
 from tokend import errors
 from tokend.api.audited import deed_of
+from tokend.api.problem_table import HTTP_ADVICE, HTTP_OTHER, INTERNAL, Problem, problem_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -24,218 +24,6 @@ _CODE = web.ResponseKey("code", str)
 # What answers, to anybody. Not of which versions it is made, as aiohttp would say.
 SERVER = "tokend"
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One row: which status and code an error gets, and the advice that goes with it."""
-
-    status: HTTPStatus
-    code: str
-    advice: str
-
-
-# What a phone sent may be of a session_key that has ended.
-_RENEWED = "take it for forged; or let the mini-program log in again, and get it from wx anew"
-
-# A code is good for one exchange, within five minutes.
-_NEW_CODE = "let the mini-program get a new code, and send each code once"
-
-# The first row that fits decides.
-PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
-    (
-        errors.BadRequest,
-        Problem(HTTPStatus.BAD_REQUEST, "bad_request", "mend the request"),
-    ),
-    (
-        errors.Malformed,
-        Problem(
-            HTTPStatus.BAD_REQUEST,
-            "malformed_request",
-            "send HTTP/1.1 as RFC 9112 has it; look at what stands between you and tokend",
-        ),
-    ),
-    (
-        errors.Unauthorized,
-        Problem(
-            HTTPStatus.UNAUTHORIZED,
-            "unauthorized",
-            "send 'Authorization: Bearer <client key>' ('tokend key CLIENT' makes one), or show "
-            "the certificate that [clients] names",
-        ),
-    ),
-    (
-        errors.Proxied,
-        Problem(
-            HTTPStatus.FORBIDDEN,
-            "proxied",
-            "ask tokend without a proxy, or have its operator name the proxy in server.proxies",
-        ),
-    ),
-    (
-        errors.TooManyWrongKeys,
-        Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "too_many_wrong_keys",
-            "see which program there has no key, or an old one; those with good keys are served",
-        ),
-    ),
-    (
-        errors.Forbidden,
-        Problem(
-            HTTPStatus.FORBIDDEN,
-            "forbidden",
-            "the operator of tokend grants this in [clients]; the Unix socket may do everything",
-        ),
-    ),
-    (
-        errors.UnknownKey,
-        Problem(
-            HTTPStatus.NOT_FOUND,
-            "unknown_key",
-            "'tokend status' and GET /v1/apps list the keys there are",
-        ),
-    ),
-    (
-        errors.UnknownSession,
-        Problem(
-            HTTPStatus.NOT_FOUND,
-            "unknown_session",
-            "let the mini-program log in again: wx.login, and POST the code to …/sessions",
-        ),
-    ),
-    (
-        errors.UnknownUser,
-        Problem(
-            HTTPStatus.NOT_FOUND, "unknown_user", "they are known once they have logged in here"
-        ),
-    ),
-    (
-        errors.SignatureRefused,
-        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "signature_refused", _RENEWED),
-    ),
-    (
-        errors.DataRefused,
-        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "data_refused", _RENEWED),
-    ),
-    (
-        errors.TooManyPolls,
-        Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "too_many_polls",
-            "poll once for each process; server.polls_per_client says how many there may be",
-        ),
-    ),
-    (
-        errors.Crowded,
-        Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "crowded",
-            "ask again after Retry-After; server.connections says how much room there is",
-        ),
-    ),
-    (
-        errors.RefreshLimited,
-        Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "refresh_limited",
-            "the current token stays served; GET it, and ask again later",
-        ),
-    ),
-    (
-        errors.NotReady,
-        Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "ask again after Retry-After"),
-    ),
-    (
-        errors.ConfigError,
-        Problem(
-            HTTPStatus.CONFLICT,
-            "configuration_refused",
-            "the configuration before it stays in force; mend the file and reload it again",
-        ),
-    ),
-    (
-        errors.CodeInvalid,
-        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "code_invalid", _NEW_CODE),
-    ),
-    (errors.CodeUsed, Problem(HTTPStatus.CONFLICT, "code_used", _NEW_CODE)),
-    (
-        errors.UserBlocked,
-        Problem(HTTPStatus.FORBIDDEN, "user_blocked", "refuse the login; do not try again"),
-    ),
-    (
-        errors.LoginLimited,
-        Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "login_limited",
-            "keep the session that there is; log in again only where it is unknown",
-        ),
-    ),
-    (
-        errors.LoginBusy,
-        Problem(HTTPStatus.SERVICE_UNAVAILABLE, "wechat_busy", "ask again after Retry-After"),
-    ),
-    (
-        errors.IdentityRefused,
-        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "identity_refused", "mend the request"),
-    ),
-    (
-        errors.UpstreamRefused,
-        Problem(
-            HTTPStatus.BAD_GATEWAY, "upstream_refused", "the current token, if any, stays served"
-        ),
-    ),
-    (
-        errors.UpstreamError,
-        Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "upstream_away",
-            "the current token, if any, stays served; report or force again in a moment",
-        ),
-    ),
-    (
-        errors.LeaseBusy,
-        Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "refresh_elsewhere", "another node is at it; ask again"
-        ),
-    ),
-    (
-        errors.StoreError,
-        Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "store_away",
-            "tokens in memory stay served; see to the store",
-        ),
-    ),
-)
-_INTERNAL = Problem(
-    HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the log of tokend says more"
-)
-
-# What aiohttp itself refuses.
-_HTTP_ADVICE = {
-    HTTPStatus.NOT_FOUND: (
-        "not_found",
-        "GET /openapi.json lists the routes, some for login.enabled = true; /status is a page",
-    ),
-    HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "see the Allow header"),
-    HTTPStatus.REQUEST_TIMEOUT: ("too_slow", "send all of a request within five seconds"),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "send no more than a token"),
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "send plain application/json"),
-    HTTPStatus.EXPECTATION_FAILED: ("expectation_failed", "expect 100-continue or nothing"),
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
-        "head_too_large",
-        "the request line may have 8 KiB, and so may each header",
-    ),
-}
-
-_HTTP_OTHER = ("http_error", "mend the request")
-
-# All there are.
-CODES = sorted(
-    {_INTERNAL.code, _HTTP_OTHER[0]}
-    | {row.code for _, row in PROBLEMS}
-    | {code for code, _ in _HTTP_ADVICE.values()}
-)
 
 # Where the next request would begin is not known, or not worth waiting for.
 _LAST = {
@@ -257,7 +45,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         response = refused(request, error)
     except Exception:
         log.exception("request_crashed", route=deed_of(request).route)
-        response = _noted(request, _document(_INTERNAL, "tokend failed to answer", {}))
+        response = _noted(request, _document(INTERNAL, "tokend failed to answer", {}))
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -272,10 +60,6 @@ def _noted(request: web.Request, response: web.Response) -> web.Response:
     return response
 
 
-def problem_of(error: errors.TokendError) -> Problem:
-    return next((row for kind, row in PROBLEMS if isinstance(error, kind)), _INTERNAL)
-
-
 def problem(error: errors.TokendError) -> web.Response:
     """The document of *error*."""
     response = _document(problem_of(error), str(error), _extras(error))
@@ -285,7 +69,7 @@ def problem(error: errors.TokendError) -> web.Response:
 def http_problem(error: web.HTTPException) -> web.Response:
     """The document of what aiohttp refuses. What it says itself may hold what it was sent."""
     status = HTTPStatus(error.status)
-    code, advice = _HTTP_ADVICE.get(status, _HTTP_OTHER)
+    code, advice = HTTP_ADVICE.get(status, HTTP_OTHER)
     response = _document(Problem(status, code, advice), status.description or status.phrase, {})
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from tokend.api.audited import deed_of
-from tokend.api.problems import problem_of
+from tokend.api.problem_table import problem_of
 from tokend.api.stream import Stream, retry
 from tokend.audit.deed import OK
 from tokend.errors import CallerError

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tokend import errors
 from tokend.api.audited import deed_of
-from tokend.api.problems import problem_of
+from tokend.api.problem_table import problem_of
 from tokend.wechat.advice import SIGNATURE
 
 if TYPE_CHECKING:

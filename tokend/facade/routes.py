@@ -18,7 +18,7 @@ from aiohttp import web
 
 from tokend.api.access import throughout
 from tokend.api.audited import deed_of
-from tokend.api.problems import problem_of
+from tokend.api.problem_table import problem_of
 from tokend.api.repeats import REPEAT, Repeat
 from tokend.api.wire import read_body
 from tokend.audit.deed import UNNEEDED

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from tokend.api.audited import deed_of
-from tokend.api.problems import problem_of
+from tokend.api.problem_table import problem_of
 from tokend.errors import TokendError
 from tokend.facade.errcodes import UNAUTHORIZED, Refused, shaped
 from tokend.forward.answer import deliver, open_answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokend.api.problems import CODES
+from tokend.api.problem_table import CODES
 from tokend.happening import What
 from tokend.model import State
 from tokend.plan import Purpose
