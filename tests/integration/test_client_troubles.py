@@ -105,7 +105,9 @@ from tokend.client import Client
 
 client = Client(url=sys.argv[1])
 first = client.token("shop/access_token")
-# As uWSGI does: no hook of Python's hears of it.
+# As uWSGI does: no hook of Python's hears of it. The other thread waits for tokend by then: nobody
+# would ever give back in the child what it held at this moment.
+time.sleep(0.5)
 if child := ctypes.PyDLL(None).fork():
     sys.exit(os.waitpid(child, 0)[1] != 0)
 assert client.token("shop/access_token") == first
@@ -126,11 +128,14 @@ def test_a_child_of_a_fork_that_python_does_not_hear_of_polls_for_itself() -> No
         ) as program,
     ):
         assert program.stdout
-        assert program.stdout.readline() == "forked\n"
-        until(lambda: len(tokend.heard) >= 4)
-        tokend.generation = 2
+        try:
+            assert program.stdout.readline() == "forked\n"
+            until(lambda: len(tokend.heard) >= 4)
+            tokend.generation = 2
 
-        assert program.wait(SECONDS) == 0
+            assert program.wait(SECONDS) == 0
+        finally:
+            program.kill()
 
 
 def test_keys_that_cannot_be_connected_are_closed_together(monkeypatch: pytest.MonkeyPatch) -> None:
