@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.process import serving
+from kit.process import ready, serving
 from kit.sdks import Sdk, SdkError, adapted, python_environment
 
 from tokend.cli.simulate import AGENT_SECRET, AGENTID, CORPID
@@ -67,9 +67,10 @@ async def wechatpy(
         config.write(_TICKETS if tickets else "")
         config.write(_AGENT.format(wechat=wechat.url, corpid=CORPID, agentid=AGENTID))
     async with (
-        serving(path),
+        serving(path) as (_, session),
         adapted("for_wechatpy.py", kind, wechat.url, f"{folder}/tokend.sock") as sdk,
     ):
+        await ready(session)  # tickets are fetched with the token that a test may supersede
         yield sdk
 
 

@@ -295,7 +295,7 @@ async def test_an_odd_word_about_a_session_key_ends_no_session(
 async def test_a_token_that_wechat_repeats_is_not_passed_on(shop: Shop) -> None:
     """To a client who may never see one."""
     session = await shop.session()
-    token = [each.value for each in shop.wechat.world.issued(APPIDS["shop"], "stable_token")][-1]
+    token = (await shop.ask("GET", "shop/access_token")).answer["access_token"]
     reply = {"errcode": 48001, "errmsg": f"api unauthorized for {token}"}
     shop.wechat.weather.coming.append(Fault(endpoint="checksession", reply=reply))
 

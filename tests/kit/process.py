@@ -188,6 +188,16 @@ async def serving(
             yield tokend, session
 
 
+async def ready(session: aiohttp.ClientSession) -> None:
+    """Return once every key has a token."""
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            async with session.get("/readyz") as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(0.01)
+
+
 async def at_rest(session: aiohttp.ClientSession) -> None:
     """Return once no refresh is under way: what is served is saved, and no lease is held."""
     async with asyncio.timeout(START_SECONDS):

@@ -1,13 +1,15 @@
 """An event loop in which time passes only when nobody has anything to do.
 
 Sockets are real, timers are not: ten minutes of waiting take as long as what happens in them. Both
-ends of every connection have to be in this loop, and nothing may be done in threads.
+ends of every connection have to be in this loop, and a thread that is started has to end: while one
+runs, no time passes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _IDLE_LOOKS = 3
+_MOMENT_SECONDS = 0.001
 
 
 def run(story: Coroutine[None, None, None]) -> None:
@@ -39,12 +42,18 @@ class _Selector(selectors.EpollSelector):
 
     now = 0.0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._bystanders = set(threading.enumerate())
+
     def select(self, timeout: float | None = None) -> list[Any]:
         for _ in range(_IDLE_LOOKS):
             if ready := super().select(0):
                 return ready
         if timeout is None:
             return super().select(1)
+        if set(threading.enumerate()) - self._bystanders:
+            return super().select(min(timeout, _MOMENT_SECONDS))
         self.now += max(timeout, 0)
         return []
 
