@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from tokend.model import Token
 from tokend.policy import NO_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
 
     from tokend.breaker import Breakers
@@ -111,11 +112,17 @@ class Asking:
             raise
 
     async def _timed(self, issue: Issue) -> Issued:
-        began = self._clock.elapsed()
-        try:
-            issued = await issue()
-        except UpstreamError as error:
-            self._asked(self._clock.elapsed() - began, error)
-            raise
-        self._asked(self._clock.elapsed() - began, None)
-        return issued
+        with timed(self._clock, self._asked):
+            return await issue()
+
+
+@contextmanager
+def timed(clock: Clock, asked: Callable[[timedelta, UpstreamError | None], None]) -> Iterator[None]:
+    """Around a call: *asked* hears how long it took, and the error of WeChat's it ended with."""
+    began = clock.elapsed()
+    try:
+        yield
+    except UpstreamError as error:
+        asked(clock.elapsed() - began, error)
+        raise
+    asked(clock.elapsed() - began, None)

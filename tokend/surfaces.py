@@ -127,7 +127,7 @@ async def _login(parts: Parts) -> AsyncIterator[list[Shaped]]:
         yield []
         return
     # Not imported by those who do without it.
-    from tokend.login.desk import Desk, Rules  # noqa: PLC0415
+    from tokend.login import desk  # noqa: PLC0415
 
     async with open_transport(
         urls(parts.config)[Platform.OFFICIAL],
@@ -135,8 +135,8 @@ async def _login(parts: Parts) -> AsyncIterator[list[Shaped]]:
         proxy=wechat.proxy,
         connections=LOGIN_CONNECTIONS,
     ) as transport:
-        desk = Desk.of(
-            Rules(lifetime=login.session_lifetime, sliding=login.sliding, data_age=login.data_age),
+        routes = desk.routes(
+            login,
             shelf=parts.store.shelf,
             transport=transport,
             keepers=parts.fleet.keepers,
@@ -147,4 +147,4 @@ async def _login(parts: Parts) -> AsyncIterator[list[Shaped]]:
             meter=parts.counts,
             clock=parts.clock,
         )
-        yield [desk.sessions, desk.users]
+        yield list(routes)

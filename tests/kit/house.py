@@ -28,7 +28,7 @@ from tokend.facade.routes import Facade
 from tokend.fleet import Fleet
 from tokend.forward.forward import Forward
 from tokend.forward.passages import Passages
-from tokend.login.desk import Desk, Rules
+from tokend.login import desk
 from tokend.metrics.counts import Counts
 from tokend.metrics.keys import Keys
 from tokend.metrics.scrape import Scrape
@@ -156,12 +156,8 @@ class House:
         self.upstreams: dict[Platform, str] = {}
         self.counts.read(self, self, self.config.terms)
         metered = Keys(self.fleet.keepers, self.fleet.budgets, self.clock)
-        desk = Desk.of(
-            Rules(
-                lifetime=self.config.login.session_lifetime,
-                sliding=self.config.login.sliding,
-                data_age=self.config.login.data_age,
-            ),
+        login = desk.routes(
+            self.config.login,
             shelf=self.store.shelf,
             transport=self.wechat,
             keepers=self.fleet.keepers,
@@ -200,7 +196,7 @@ class House:
             chronicle=self.chronicle,
             screen=Screen(proxies=proxies),
             polls=self.polls,
-            shaped=[page, *shaped, desk.sessions, desk.users],
+            shaped=[page, *shaped, *login],
             rest=forward,
         )
         self.app.on_response_prepare.append(self.counts.answered)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from tokend.api.query import parameters
 from tokend.errors import BadRequest
 from tokend.model import State
 
@@ -24,7 +25,6 @@ _LONGEST_PAGE = 500
 # So does looking for a state that few are in. A page that ends here is short, and has a next one.
 _MOST_LOOKED_AT = 5000
 
-_PARAMETERS = {"after", "limit", "state"}
 _LIMIT_DIGITS = 3
 
 
@@ -39,11 +39,7 @@ class Wanted:
     @classmethod
     def of(cls, request: web.Request) -> Wanted:
         """``?after=<key>&limit=<number>&state=<state>,…``. Raises ``BadRequest``."""
-        query = request.query
-        if unknown := set(query) - _PARAMETERS:
-            raise BadRequest(f"{min(unknown)}: no such parameter; there are after, limit and state")
-        if len(query) > len(set(query)):
-            raise BadRequest("a parameter stands twice")
+        query = parameters(request, "after", "limit", "state")
         return cls(
             after=query.get("after", ""),
             limit=_limit(query.get("limit", str(_LONGEST_PAGE))),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from tokend.api.door import awaiting_body
+from tokend.api.query import parameters
 from tokend.api.signature import page_url
 from tokend.errors import BadRequest, UpstreamRefused
 from tokend.model import Secret
@@ -34,11 +35,7 @@ _SIGNING_KINDS = ("jsapi_ticket", "agent_config_ticket")
 
 def after_and_wait(request: web.Request) -> tuple[int, timedelta] | None:
     """``?after=<generation>&wait=<seconds>``; None for a plain GET."""
-    query = request.query
-    if unknown := set(query) - {"after", "wait"}:
-        raise BadRequest(f"{min(unknown)}: no such parameter; there are after and wait")
-    if len(query) > len(set(query)):
-        raise BadRequest("a parameter stands twice")
+    query = parameters(request, "after", "wait")
     if "after" not in query:
         if "wait" in query:
             raise BadRequest("wait: goes with after, the generation to wait beyond")
@@ -61,11 +58,7 @@ def last_number(request: web.Request) -> int | None:
     """The number of the last event that the reader knows: ``?after=``, or ``Last-Event-ID``, which
     readers send that come back by themselves and which is newer then.
     """
-    query = request.query
-    if unknown := set(query) - {"after"}:
-        raise BadRequest(f"{min(unknown)}: no such parameter; there is after")
-    if len(query) > len(set(query)):
-        raise BadRequest("a parameter stands twice")
+    query = parameters(request, "after")
     after = _whole_number("after", query["after"]) if query else None
     if last := request.headers.get("Last-Event-ID"):
         return _whole_number("Last-Event-ID", last)

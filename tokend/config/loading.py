@@ -178,7 +178,7 @@ class _Reading:
         tables = self._tables(accounts)
         clients = self._read_clients(tables, server, forward)
         receivers = self._read_notify(tables)
-        store_login, seals = self._login(store), self._seals(store)
+        store_login, seals = self._store_login(store), self._seals(store)
         tls = self._tls(server)
         self.mistakes += wrong_names(store, accounts.keys) if store else ()
         self.mistakes += _unreachable(server)
@@ -260,7 +260,7 @@ class _Reading:
         self.mistakes += receivers.mistakes
         return good
 
-    def _login(self, store: StoreSettings | None) -> Login:
+    def _store_login(self, store: StoreSettings | None) -> Login:
         if store is None:
             return ANONYMOUS
         files = LoginFiles(self._files)

@@ -40,7 +40,6 @@ _WORN = 20
 class Held:
     """A session that is valid, with its *user*, and the *note* that it was read from."""
 
-    appid: str
     name: str
     note: Note
     session: Session
@@ -151,7 +150,7 @@ class Sessions:
         user = await self._users.known(appid, session.openid)
         if user is None or user.epoch != session.epoch:
             raise _unknown()
-        return Held(appid=appid, name=name, note=note, session=session, user=user)
+        return Held(name=name, note=note, session=session, user=user)
 
     def _is_worn(self, session: Session) -> bool:
         left = session.left(self._clock.wall())

@@ -29,9 +29,7 @@ class Users:
 
     async def find(self, appid: str, openid: str) -> User:
         """Raises ``UnknownUser``."""
-        user, _ = await self._read(appid, openid)
-        if user is None:
-            raise UnknownUser(f"nobody with the openid {openid} has logged in")
+        user, _ = await self._read_known(appid, openid)
         return user
 
     async def known(self, appid: str, openid: str) -> User | None:
@@ -78,15 +76,19 @@ class Users:
 
     async def _change(self, appid: str, openid: str, change: Callable[[User], User]) -> User:
         for _ in range(_MOST_TRIES):
-            before, note = await self._read(appid, openid)
-            if before is None:
-                raise UnknownUser(f"nobody with the openid {openid} has logged in")
+            before, note = await self._read_known(appid, openid)
             after = change(before)
             if after == before:
                 return after
             if await self._shelf.swap(_name(appid, openid), note, after.text()):
                 return after
-        raise _too_busy(openid)
+        raise StoreError(f"the user {openid} is being changed again and again; ask again")
+
+    async def _read_known(self, appid: str, openid: str) -> tuple[User, Note | None]:
+        user, note = await self._read(appid, openid)
+        if user is None:
+            raise UnknownUser(f"nobody with the openid {openid} has logged in")
+        return user, note
 
     async def _read(self, appid: str, openid: str) -> tuple[User | None, Note | None]:
         name = _name(appid, openid)
@@ -96,7 +98,3 @@ class Users:
 
 def _name(appid: str, openid: str) -> str:
     return f"user:{appid}/{openid}"
-
-
-def _too_busy(openid: str) -> StoreError:
-    return StoreError(f"the user {openid} is being changed again and again; ask again")

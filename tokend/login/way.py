@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from tokend.errors import UpstreamError
+from tokend.asking import timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +33,5 @@ class Way:
 
     async def ask(self, app: App, request: Request, read: Callable[[bytes, App], _T]) -> _T:
         """What *read* makes of the answer. Raises ``UpstreamError``."""
-        began = self._clock.elapsed()
-        try:
-            answer = read(await self._transport.send(request), app)
-        except UpstreamError as error:
-            self._meter.asked(request.path, self._clock.elapsed() - began, error)
-            raise
-        self._meter.asked(request.path, self._clock.elapsed() - began, None)
-        return answer
+        with timed(self._clock, partial(self._meter.asked, request.path)):
+            return read(await self._transport.send(request), app)

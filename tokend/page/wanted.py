@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from tokend.api.query import parameters
 from tokend.errors import BadRequest
 from tokend.page.census import Group
 from tokend.page.words import LANGUAGES
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _LONGEST_SEARCH = 100
 _PAGE_DIGITS = 5
-_PARAMETERS = {"lang", "q", "state", "page"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,7 @@ class Wanted:
         """``?lang=<en or zh>&q=<part of a name>&state=<group>&page=<number>``. Raises
         ``BadRequest``.
         """
-        query = request.query
-        if unknown := set(query) - _PARAMETERS:
-            raise BadRequest(f"{min(unknown)}: no such parameter; there are lang, q, state, page")
-        if len(query) > len(set(query)):
-            raise BadRequest("a parameter stands twice")
+        query = parameters(request, "lang", "q", "state", "page")
         return cls(
             language=_language(query.get("lang", ""), request.headers.get("Accept-Language", "")),
             chosen="lang" in query,

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 # What is said of too many calls in a minute.
 MINUTELY = (45011, "api minute-quota reach limit must slower retry next minute")
 
-# What is said of too many calls in a minute.
-MINUTELY = (45011, "api minute-quota reach limit must slower retry next minute")
-
 
 class Refusal(Exception):
     """WeChat says no. *errmsg* is without the request id."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tokend.api.description.answers import ACCESS, BODY, answered, answers, body
+from tokend.api.description.parameters import APP, in_path, in_query
 
 _STRING = {"type": "string"}
 _OPENID = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$"}
@@ -13,10 +14,6 @@ _SESSION = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
 # Of whatever reads the store, and of whatever asks WeChat.
 _KEPT = (*ACCESS, "404", "503")
 _ASKED = (*_KEPT, "409", "422", "502")
-
-
-def _in(where: str, name: str, shape: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
-    return {"name": name, "in": where, "required": required, "schema": shape}
 
 
 def _with_body(shape: str, summary: str, answer: str, *problems: str) -> dict[str, Any]:
@@ -39,13 +36,12 @@ def _without(summary: str, good: dict[str, Any], *problems: str) -> dict[str, An
 _GONE = {"204": {"description": "there is none now"}}
 _SHOWN = {"200": answered("", "Session")}
 
-_APP = _in("path", "app", {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})
-_OF_SESSION = [_APP, _in("path", "session", _SESSION)]
-_OF_USER = [_APP, _in("path", "openid", _OPENID)]
+_OF_SESSION = [APP, in_path("session", _SESSION)]
+_OF_USER = [APP, in_path("openid", _OPENID)]
 
 LOGINS: dict[str, dict[str, Any]] = {
     "/v1/apps/{app}/sessions": {
-        "parameters": [_APP],
+        "parameters": [APP],
         "post": _with_body("Code", "A session for the code of wx.login", "Begun", *_ASKED),
     },
     "/v1/apps/{app}/sessions/{session}": {
@@ -87,11 +83,11 @@ LOGINS: dict[str, dict[str, Any]] = {
         "delete": _without("Log out everywhere", _GONE, *_KEPT),
     },
     "/v1/apps/{app}/phone-number": {
-        "parameters": [_APP],
+        "parameters": [APP],
         "post": _with_body("Code", "The number that a button's code stands for", "Phone", *_ASKED),
     },
     "/v1/apps/{app}/paid-unionid": {
-        "parameters": [_APP],
+        "parameters": [APP],
         "get": {
             **_without(
                 "The unionid of who has paid within five minutes",
@@ -99,10 +95,10 @@ LOGINS: dict[str, dict[str, Any]] = {
                 *{*_ASKED, "400"},
             ),
             "parameters": [
-                _in("query", "openid", _OPENID),
-                _in("query", "transaction_id", _STRING, required=False),
-                _in("query", "mch_id", _STRING, required=False),
-                _in("query", "out_trade_no", _STRING, required=False),
+                in_query("openid", _OPENID, required=True),
+                in_query("transaction_id", _STRING),
+                in_query("mch_id", _STRING),
+                in_query("out_trade_no", _STRING),
             ],
         },
     },

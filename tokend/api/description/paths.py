@@ -6,47 +6,16 @@ from typing import Any
 
 from tokend.api.description.answers import ACCESS, BODY, KEY, answered, answers, body, text
 from tokend.api.description.logins import LOGINS
+from tokend.api.description.parameters import APP, NAME, in_header, in_path, in_query
 from tokend.model import State
 
 Operation = dict[str, Any]
 
-_NAME = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
+_STRING = {"type": "string"}
 _GENERATION = {"type": "integer", "minimum": 0, "maximum": 10**17}
 
 
-def _in_path(name: str, description: str, shape: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": shape,
-    }
-
-
-def _in_query(
-    name: str, description: str, shape: dict[str, Any], *, required: bool = False
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "query",
-        "required": required,
-        "description": description,
-        "schema": shape,
-    }
-
-
-def _in_header(name: str, description: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "header",
-        "description": description,
-        "schema": {"type": "string", "pattern": '^[!#-~]*$|^"[0-9]+"$'},
-    }
-
-
-_APP = _in_path("app", "as the configuration names it", _NAME)
-_KIND = _in_path("kind", "access_token, or a kind of ticket", _NAME)
+_KIND = in_path("kind", NAME, "access_token, or a kind of ticket")
 
 
 def _open(summary: str, responses: dict[str, Any]) -> Operation:
@@ -56,13 +25,12 @@ def _open(summary: str, responses: dict[str, Any]) -> Operation:
 
 def _wechat(summary: str, *required: str, optional: tuple[str, ...] = ()) -> Operation:
     """In WeChat's shape; who asks is said in the query."""
-    string = {"type": "string"}
     return {
         **_open(summary, answers({"200": answered("as WeChat answers", "WechatToken")}, "400")),
         "tags": ["as WeChat"],
         "parameters": [
-            *(_in_query(name, "", string, required=True) for name in required),
-            *(_in_query(name, "", string) for name in optional),
+            *(in_query(name, _STRING, required=True) for name in required),
+            *(in_query(name, _STRING) for name in optional),
         ],
     }
 
@@ -72,30 +40,32 @@ PATHS: dict[str, dict[str, Any]] = LOGINS | {
         "get": {
             "summary": "How every key is, without values, a page at a time",
             "parameters": [
-                _in_query("after", "begin behind this key", {"type": "string"}),
-                _in_query("limit", "", {"type": "integer", "minimum": 1, "maximum": 500}),
-                _in_query(
+                in_query("after", _STRING, "begin behind this key"),
+                in_query("limit", {"type": "integer", "minimum": 1, "maximum": 500}),
+                in_query(
                     "state",
-                    "these alone, with commas between them",
                     {"type": "string", "enum": [*State, "expired,missing,suspect"]},
+                    "these alone, with commas between them",
                 ),
             ],
             "responses": answers({"200": answered("a page", "Keys")}, "400", *ACCESS),
         }
     },
     "/v1/apps/{app}/{kind}": {
-        "parameters": [_APP, _KIND],
+        "parameters": [APP, _KIND],
         "get": {
             "summary": "The current token; with after and wait the next one as it comes",
             "parameters": [
-                _in_query("after", "the generation that is known", _GENERATION),
-                _in_query(
+                in_query("after", _GENERATION, "the generation that is known"),
+                in_query(
                     "wait",
-                    "seconds, goes with after",
                     {"type": "integer", "minimum": 0, "maximum": 60},
+                    "seconds, goes with after",
                 ),
-                _in_header(
-                    "If-None-Match", 'the generation that is known, in quotes: "1763683200"'
+                in_header(
+                    "If-None-Match",
+                    {"type": "string", "pattern": '^[!#-~]*$|^"[0-9]+"$'},
+                    'the generation that is known, in quotes: "1763683200"',
                 ),
             ],
             "responses": answers(
@@ -113,7 +83,7 @@ PATHS: dict[str, dict[str, Any]] = LOGINS | {
         },
     },
     "/v1/apps/{app}/{kind}/refresh": {
-        "parameters": [_APP, _KIND],
+        "parameters": [APP, _KIND],
         "post": {
             "summary": "Report a token that WeChat rejected, or force a new one",
             "requestBody": body("Rejected"),
@@ -123,7 +93,7 @@ PATHS: dict[str, dict[str, Any]] = LOGINS | {
         },
     },
     "/v1/apps/{app}/jsapi_signature": {
-        "parameters": [_APP],
+        "parameters": [APP],
         "post": {
             "summary": "What a web page needs for wx.config, or wx.agentConfig",
             "requestBody": body("Page"),
@@ -134,7 +104,7 @@ PATHS: dict[str, dict[str, Any]] = LOGINS | {
         "get": {
             "summary": "What happens to keys, as it happens; events end with the connection",
             "parameters": [
-                _in_query("after", "begin behind the event of this number", _GENERATION),
+                in_query("after", _GENERATION, "begin behind the event of this number"),
             ],
             "responses": answers(
                 {
@@ -170,7 +140,7 @@ PATHS: dict[str, dict[str, Any]] = LOGINS | {
         "get": {
             "summary": "The status page, for people",
             "parameters": [
-                _in_query("lang", "", {"type": "string", "enum": ["en", "zh"]}),
+                in_query("lang", {"type": "string", "enum": ["en", "zh"]}),
             ],
             "responses": answers(
                 {"200": {"description": "a page", "content": text("text/html")}}, "400", *ACCESS
@@ -178,7 +148,7 @@ PATHS: dict[str, dict[str, Any]] = LOGINS | {
         }
     },
     "/status/{file}": {
-        "parameters": [_in_path("file", "script or style of the page", _NAME)],
+        "parameters": [in_path("file", NAME, "script or style of the page")],
         "get": _open(
             "What the page is made of",
             answers(
