@@ -28,7 +28,7 @@ from tokend.store.sqlite import open_table
 from tokend.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from kit.clock import ManualClock
@@ -502,6 +502,28 @@ async def test_a_wall_clock_set_back_gives_a_kept_token_no_more_life(clock, tmp_
 
     assert loaded is not None
     assert loaded.remaining(clock.now()) <= life
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_wall_clock_set_while_a_token_is_kept_leaves_it_its_life(clock, hours: int) -> None:
+    class Table(MemoryTable):
+        sets = timedelta(0)
+
+        async def update(self, name: str, step: Callable[[Record], Record]) -> Record:
+            record = await super().update(name, step)
+            clock.jump_wall(self.sets)
+            return record
+
+    table = Table()
+    store = LocalStore(table, clock)
+    lease = await store.acquire(KEY, owner="one", ttl=TTL, above=0, quarantine=QUARANTINE)
+    issued = Issued(value=Secret("92_x"), lifetime=timedelta(seconds=7200))
+    given = Token.of(issued, asked_at=clock.now(), fence=lease.fence)
+
+    table.sets = timedelta(hours=hours)
+    kept = await store.save(lease, given)
+
+    assert kept == replace(given, stored=True)
 
 
 async def test_a_lease_from_a_clock_far_ahead_does_not_hold_for_ever(clock) -> None:

@@ -111,8 +111,16 @@ class LocalStore:
             )
 
         record = await self._table.update(lease.key.record, step)
-        kept = (record.fence, record.digest) == (lease.fence, digest)
-        return self._token(lease.key, record) if kept else None
+        if (record.fence, record.digest) != (lease.fence, digest):
+            return None
+        # Its end is not read back: the wall clock may have been set meanwhile.
+        return replace(
+            token,
+            generation=record.generation,
+            fence=lease.fence,
+            suspect=record.suspect,
+            stored=True,
+        )
 
     async def release(self, lease: Lease, *, hold: timedelta = timedelta(0)) -> None:
         def step(record: Record) -> Record:
