@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kit import canaries
-from kit.phone import Phone
 from kit.stranger import stranger
 
 from tokend.client import (
@@ -29,7 +28,7 @@ from tokend.client import (
     UnknownUser,
     UserBlocked,
 )
-from tokend.testing import Tokend, refusal, running
+from tokend.testing import Phone, Tokend, refusal, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +49,7 @@ def tokend() -> Iterator[Tokend]:
 @pytest.fixture
 def phone(tokend: Tokend) -> Phone:
     """Of somebody who is new."""
-    return Phone(tokend.wechat.url, f"ann-{next(USERS)}")
+    return tokend.wechat.phone(f"ann-{next(USERS)}")
 
 
 class Awaited:
@@ -81,18 +80,18 @@ def logins(logins_of: Callable[..., Any], tokend: Tokend) -> Any:
 def test_a_code_becomes_a_session(logins: Any, phone: Phone) -> None:
     login = logins.login(phone.login())
 
-    who = phone.who()
-    assert (login.openid, login.unionid) == (who["openid"], who["unionid"])
+    openid, unionid = phone.openid, phone.unionid
+    assert (login.openid, login.unionid) == (openid, unionid)
     assert (login.user, login.new) == ("", True)
     assert timedelta(days=29) < login.expires_in <= timedelta(days=30)
     session = logins.session(login.session)
-    assert (session.openid, session.unionid, session.user) == (who["openid"], who["unionid"], "")
+    assert (session.openid, session.unionid, session.user) == (openid, unionid, "")
     assert timedelta(0) <= session.age < timedelta(minutes=5)
     assert timedelta(days=29) < session.expires_in <= timedelta(days=30)
 
 
 async def test_a_client_logs_in_by_itself(tokend: Tokend, phone: Phone) -> None:
-    openid, socket = phone.who()["openid"], tokend.socket
+    openid, socket = phone.openid, tokend.socket
 
     of_threads = await asyncio.to_thread(Client(socket=socket).login, "shop", phone.login())
     of_asyncio = await AsyncClient(socket=socket).login("shop", phone.login())
@@ -121,7 +120,7 @@ def test_what_a_phone_signs_and_encrypts_is_verified_and_decrypted(
     verified = logins.verify(session, raw_data=profile["rawData"], signature=profile["signature"])
     content = logins.decrypt(session, encrypted_data=profile["encryptedData"], iv=profile["iv"])
 
-    assert verified.openid == content["openId"] == phone.who()["openid"]
+    assert verified.openid == content["openId"] == phone.openid
     assert content["nickName"] == phone.user
 
 
@@ -179,7 +178,7 @@ def test_a_session_whose_key_has_changed_on_the_phone_is_found_out_by_a_check(
     logins: Any, phone: Phone
 ) -> None:
     session = logins.login(phone.login()).session
-    assert logins.check(session).openid == phone.who()["openid"]
+    assert logins.check(session).openid == phone.openid
 
     phone.login()
     with pytest.raises(UnknownSession):
@@ -201,7 +200,7 @@ def test_a_reset_gives_phone_and_session_another_key(logins: Any, phone: Phone) 
 
 
 def test_a_buttons_code_becomes_a_number_once(logins: Any, phone: Phone) -> None:
-    code = phone.do("phone-number")["code"]
+    code = phone.show_number()
 
     number = logins.phone_number(code)
 
@@ -213,13 +212,13 @@ def test_a_buttons_code_becomes_a_number_once(logins: Any, phone: Phone) -> None
 
 
 def test_who_has_paid_is_known_by_either_number(logins: Any, phone: Phone) -> None:
-    paid, who = phone.do("pay"), phone.who()
+    paid, openid, unionid = phone.pay(), phone.openid, phone.unionid
     by_transaction = {"transaction_id": paid.pop("transaction_id")}
 
-    assert logins.paid_unionid(who["openid"], **by_transaction) == who["unionid"]
-    assert logins.paid_unionid(who["openid"], **paid) == who["unionid"]
+    assert logins.paid_unionid(openid, **by_transaction) == unionid
+    assert logins.paid_unionid(openid, **paid) == unionid
     with pytest.raises(DataRefused):
-        logins.paid_unionid(who["openid"], transaction_id="42")
+        logins.paid_unionid(openid, transaction_id="42")
 
 
 def test_a_code_is_good_once(logins: Any, phone: Phone) -> None:
@@ -235,7 +234,7 @@ def test_a_code_is_good_once(logins: Any, phone: Phone) -> None:
 
 
 def test_whom_wechat_blocks_is_told_apart(logins: Any, phone: Phone) -> None:
-    phone.do("marks", risky=True)
+    phone.block()
 
     with pytest.raises(UserBlocked):
         logins.login(phone.login())

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from kit.phone import Phone
 from kit.process import Simulator, one_shot, running, serving
 
 from tokend.cli.simulate import APP_SECRET
 from tokend.client import AsyncClient
+from tokend.testing import WeChat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -254,7 +254,7 @@ async def test_users_log_in_to_the_demo_and_what_their_phones_encrypt_is_decrypt
     async with running("demo", "--port", "0") as demo:
         wechat = (await demo.said(re.compile(r"WeChat is simulated at (http://\S+),")))[1]
         url = (await demo.said(re.compile(r"curl (http://\S+)/v1")))[1]
-        phone, logins = Phone(wechat, "ann"), AsyncClient(url=url).logins("shop")
+        phone, logins = WeChat(wechat).phone("ann"), AsyncClient(url=url).logins("shop")
         begun = await logins.login(await asyncio.to_thread(phone.login))
         sent = await asyncio.to_thread(phone.profile)
         content = await logins.decrypt(

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kit.phone import Phone
 from kit.process import Running, running
 
 from tokend.simulator.customer import APPID
-from tokend.testing import Fault, Tokend
+from tokend.testing import Fault, Phone, Tokend
 from tokend.testing import running as tokend_running
 from tokend.testing.port import reserve
 
@@ -67,7 +66,7 @@ class App:
 
 @pytest.fixture
 def ann(tokend: Tokend) -> Phone:
-    return Phone(tokend.wechat.url, "ann")
+    return tokend.wechat.phone("ann")
 
 
 @pytest.fixture
@@ -133,7 +132,7 @@ async def test_from_wx_login_to_a_profile_and_on_when_the_session_key_is_another
     assert await app.does('open("./me.js")') == opened
     assert logins(tokend) == 2
 
-    ann.do("expire")
+    ann.end_session()
     assert await app.does('open("./me.js")') == opened
     assert logins(tokend) == 3
     assert await app.does('open("./me.js")') == opened
@@ -161,7 +160,7 @@ async def test_a_401_that_comes_late_makes_no_further_login(
     app: App, tokend: Tokend, ann: Phone
 ) -> None:
     await app.does('open("./me.js")')
-    tokend.client.logins("shop").logout_everywhere(ann.who()["openid"])
+    tokend.client.logins("shop").logout_everywhere(ann.openid)
 
     me = 'load("./login.js").request("/me")'
     answer = await app.does(f"late(() => {me}, () => {me})")
@@ -248,6 +247,6 @@ def test_its_lines_for_python_log_in(tokend: Tokend, ann: Phone) -> None:
 
     first, second = shop["login"](ann.login()), shop["login"](ann.login())
 
-    openid = ann.who()["openid"]
+    openid = ann.openid
     assert tokend.client.logins("shop").session(first).user == f"customer of {openid}"
     assert first != second

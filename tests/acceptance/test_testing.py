@@ -21,7 +21,7 @@ from uuid import uuid4
 import pytest
 from kit.process import TOKEND
 
-from tokend.client import AsyncClient, Away, Client
+from tokend.client import AsyncClient, Away, Client, UserBlocked
 from tokend.testing import AWAY, BUSY, Ended, Fault, Tokend, refusal, running
 
 if TYPE_CHECKING:
@@ -185,6 +185,52 @@ def test_a_fault_that_cannot_be_is_refused(tokend) -> None:
 def test_calls_of_an_endpoint_that_is_not_simulated_are_not_none(tokend) -> None:
     with pytest.raises(ValueError, match=r"custom/send: not simulated; there are .*custom_send"):
         tokend.wechat.calls("custom/send")
+
+
+def test_the_phone_of_a_user_logs_in_signs_and_shows_its_number(tokend) -> None:
+    shop, ann = tokend.client.logins("shop"), tokend.wechat.phone("ann")
+    begun, paid = shop.login(ann.login()), ann.pay()
+    sent = ann.profile()
+
+    assert shop.verify(begun.session, raw_data=sent["rawData"], signature=sent["signature"])
+    assert begun.openid == ann.openid != tokend.wechat.phone("bob").openid
+    assert shop.phone_number(ann.show_number()).number.startswith("199")
+    assert shop.paid_unionid(ann.openid, transaction_id=paid["transaction_id"]) == ann.unionid
+
+
+def test_a_session_key_may_end_and_nothing_can_be_encrypted_then(tokend) -> None:
+    ann = tokend.wechat.phone("ann")
+    with pytest.raises(ValueError, match="log in first"):
+        ann.profile()
+    ann.login()
+    assert ann.check_session()
+
+    ann.end_session()
+
+    assert not ann.check_session()
+    with pytest.raises(ValueError, match="log in first"):
+        ann.profile()
+
+
+def test_a_user_may_be_blocked(tokend) -> None:
+    ann, bob = tokend.wechat.phone("ann"), tokend.wechat.phone("bob")
+    ann.block()
+
+    assert tokend.client.login("shop", bob.login()).new
+    with pytest.raises(UserBlocked):
+        tokend.client.login("shop", ann.login())
+
+
+def test_a_user_may_have_any_name_but_none(tokend) -> None:
+    names = ["\u5f20\u4e09", "a/b?c#d %2F..", "..", "x" * 500]
+    phones = [tokend.wechat.phone(name) for name in names]
+
+    logins = [tokend.client.login("shop", phone.login()) for phone in phones]
+
+    assert len({login.openid for login in logins}) == len(names)
+    assert [json.loads(phone.profile()["rawData"])["nickName"] for phone in phones] == names
+    with pytest.raises(ValueError, match="needs a name"):
+        tokend.wechat.phone("")
 
 
 def test_a_tokend_that_was_stopped_is_away_and_comes_back_as_it_was(tokend) -> None:

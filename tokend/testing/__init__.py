@@ -17,17 +17,20 @@ that ran faster it would go on with dead ones. What comes with time is brought a
 
 1. ``pair``      tokend and WeChat, started together
 2. ``wechat``    what tests ask the simulated WeChat, and tell it
-3. ``faults``    kinds of trouble
-4. ``process``   one process, and what it said last
-5. ``ward``      the program of these processes, which ends with its parent
-6. ``port``      a port that is given to nobody else
-7. ``plugin``    for pytest, which nothing else here imports
+3. ``phone``     a user's, on which the mini-program is open
+4. ``faults``    kinds of trouble
+5. ``controls``  how the simulator is asked
+6. ``process``   one process, and what it said last
+7. ``ward``      the program of these processes, which ends with its parent
+8. ``port``      a port that is given to nobody else
+9. ``plugin``    for pytest, which nothing else here imports
 """
 
 from tokend.simulator.weather import Fault
 from tokend.testing.faults import AWAY, BUSY, refusal
 from tokend.testing.pair import Tokend, running
+from tokend.testing.phone import Phone
 from tokend.testing.process import Ended
 from tokend.testing.wechat import WeChat
 
-__all__ = ["AWAY", "BUSY", "Ended", "Fault", "Tokend", "WeChat", "refusal", "running"]
+__all__ = ["AWAY", "BUSY", "Ended", "Fault", "Phone", "Tokend", "WeChat", "refusal", "running"]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import asdict
-from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from tokend.simulator.customer import AGENTID, APPID, CORPID
 from tokend.simulator.weather import ENDPOINTS, FAIR, Fault
+from tokend.testing.controls import Controls
+from tokend.testing.phone import Phone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_PATIENCE_SECONDS = 10.0
 
 
 class WeChat:
@@ -23,7 +20,12 @@ class WeChat:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._controls = Controls(url)
         self._weather = FAIR
+
+    def phone(self, user: str) -> Phone:
+        """Of a *user* of the mini-program."""
+        return Phone(user, self._controls)
 
     def rotate(self) -> None:
         """Somebody else fetched tokens: those that anybody has had are rejected from now on.
@@ -33,8 +35,8 @@ class WeChat:
         is reported, however often, because by ``stable_token`` it may ask which one is current.
         """
         for _ in range(2):
-            self._ask("POST", "/simulator/rotate", {"appid": APPID})
-        self._ask("POST", "/simulator/rotate", {"corpid": CORPID, "agentid": AGENTID})
+            self._controls.ask("POST", "/simulator/rotate", {"appid": APPID})
+        self._controls.ask("POST", "/simulator/rotate", {"corpid": CORPID, "agentid": AGENTID})
 
     def calls(self, endpoint: str) -> int:
         """How often *endpoint* was called since the start, refused or not: ``custom_send``.
@@ -44,7 +46,7 @@ class WeChat:
         """
         if endpoint not in ENDPOINTS:
             raise ValueError(f"{endpoint}: not simulated; there are {', '.join(ENDPOINTS)}")
-        counted = self._ask("GET", "/simulator/ledger")["calls"]
+        counted = self._controls.ask("GET", "/simulator/ledger")["calls"]
         return sum(calls.get(endpoint, 0) for calls in counted.values())
 
     @contextmanager
@@ -60,23 +62,10 @@ class WeChat:
 
     def next(self, *faults: Fault) -> None:
         """The next calls meet *faults*, one each and in order."""
-        self._ask("POST", "/simulator/weather", [_json(each) for each in faults])
+        self._controls.ask("POST", "/simulator/weather", [_json(each) for each in faults])
 
     def _stand(self) -> None:
-        self._ask("POST", "/simulator/weather", {"standing": _json(self._weather)})
-
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
-        parts = urlsplit(self.url)
-        connection = HTTPConnection(str(parts.hostname), parts.port, timeout=_PATIENCE_SECONDS)
-        try:
-            connection.request(method, path, json.dumps(body))
-            response = connection.getresponse()
-            answer = json.load(response)
-        finally:
-            connection.close()
-        if "error" in answer:
-            raise ValueError(answer["error"])
-        return answer
+        self._controls.ask("POST", "/simulator/weather", {"standing": _json(self._weather)})
 
 
 def _json(fault: Fault) -> dict[str, Any]:
