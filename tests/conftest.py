@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from kit.redis_server import redis_server
 
 # Whoever runs the tests may speak Chinese.
 os.environ["LC_ALL"] = "C.UTF-8"
+
+# A shell script that runs them in the background has it ignored, by all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["kit.canaries", "kit.workers"]
 
