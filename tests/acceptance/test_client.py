@@ -82,7 +82,7 @@ async def test_a_read_takes_no_request(configured: Configured, client: Client) -
         took = time.monotonic() - began
         tokend.send(signal.SIGCONT)
 
-    assert took < 1
+    assert took < 4
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
@@ -108,7 +108,7 @@ async def test_a_program_without_tokend_hears_so_after_its_patience(client: Clie
     with pytest.raises(Away, match=r"tokend.sock: No such file"):
         await asyncio.to_thread(client.token, KEY)
 
-    assert 4 < time.monotonic() - began < 7
+    assert 4 < time.monotonic() - began < 15
 
 
 async def test_a_key_that_is_not_there_is_refused_at_once(
@@ -119,7 +119,7 @@ async def test_a_key_that_is_not_there_is_refused_at_once(
         with pytest.raises(Refused, match="no such key"):
             await asyncio.to_thread(client.token, "other/access_token")
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
 
 
 async def test_thirty_two_threads_with_a_dead_token_are_one_new_token(

@@ -125,7 +125,7 @@ async def test_a_program_without_tokend_hears_so_after_its_patience(client: Asyn
     with pytest.raises(Away, match=r"tokend.sock: No such file"):
         await client.token(KEY)
 
-    assert 4 < time.monotonic() - began < 7
+    assert 4 < time.monotonic() - began < 15
 
 
 async def test_thirty_two_tasks_with_a_dead_token_are_one_new_token(

@@ -235,7 +235,7 @@ async def test_the_first_signal_lets_a_refresh_end_the_second_does_not(
 
     assert still is None
     assert code != 0
-    assert took < 1
+    assert took < 4
 
 
 async def test_sigquit_ends_it_at_once(configured: Configured) -> None:
@@ -244,7 +244,7 @@ async def test_sigquit_ends_it_at_once(configured: Configured) -> None:
         started = time.monotonic()
         await tokend.ended()
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
 
 
 async def test_a_refresh_that_outlasts_the_end_is_handed_over_and_the_end_is_in_time(

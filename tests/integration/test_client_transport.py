@@ -60,6 +60,6 @@ def test_a_client_is_closed_at_once_whatever_it_waits_for(folder: Path) -> None:
         client.close()
         reader.join()
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert [str(error) for error in ended] == ["the client is closed"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("tokend ")]

@@ -230,7 +230,7 @@ async def test_a_redis_that_is_away_is_a_store_error_without_delay(url: str) -> 
         began = time.monotonic()
         said = await trouble(store)
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     assert "canary" not in said
     assert "connect" in said
 

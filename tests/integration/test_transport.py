@@ -125,7 +125,7 @@ async def test_a_dripping_answer_ends_at_the_deadline() -> None:
         with pytest.raises(UpstreamUnclear, match=r"no answer within 0\.3 s"):
             await send(CLASSIC, wechat.url, deadline=0.3)
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
 
 
 async def test_a_host_that_cannot_be_reached_is_followed_by_the_next() -> None:
