@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import re
 import time
 from typing import TYPE_CHECKING
@@ -82,16 +83,15 @@ async def test_a_second_refresh_is_told_to_wait(env: dict[str, str]) -> None:
     assert hint == "tokend: hint: the current token stays served; GET it, and ask again later"
 
 
-async def test_reporting_an_old_token_changes_nothing(env: dict[str, str]) -> None:
-    code, out, _ = await one_shot("refresh", "shop/access_token", "--rejected", "92_old", env=env)
+@pytest.mark.parametrize("old", ["92_old", "7", "9" * 5000], ids=["token", "generation", "digits"])
+async def test_reporting_an_old_token_changes_nothing(env: dict[str, str], old: str) -> None:
+    code, out, _ = await one_shot("refresh", "shop/access_token", "--rejected", old, env=env)
 
     assert code == 0
     assert "not refreshed, another token is current" in out
 
 
-async def test_a_rejected_token_may_come_over_stdin(env: dict[str, str]) -> None:
-    """On the command line everybody on the host could read it."""
-    _, before, _ = await one_shot("get", "shop/access_token", env=env)
+async def report(rejected: bytes, env: dict[str, str]) -> tuple[int | None, bytes, bytes]:
     process = await asyncio.create_subprocess_exec(
         TOKEND,
         "refresh",
@@ -100,13 +100,34 @@ async def test_a_rejected_token_may_come_over_stdin(env: dict[str, str]) -> None
         "-",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
         env=env,
     )
+    out, err = await process.communicate(rejected)
+    return process.returncode, out, err
 
-    out, _ = await process.communicate(before.encode())
 
-    assert process.returncode == 0
+async def test_a_rejected_token_may_come_over_stdin(env: dict[str, str]) -> None:
+    """On the command line everybody on the host could read it."""
+    _, before, _ = await one_shot("get", "shop/access_token", env=env)
+
+    code, out, _ = await report(before.encode(), env)
+
+    assert code == 0
     assert b": refreshed;" in out
+
+
+@pytest.mark.parametrize("nothing", [b"\n", b"\xff\xfe"], ids=["empty", "no text"])
+async def test_what_is_no_token_over_stdin_is_said_to_be_none(
+    env: dict[str, str], nothing: bytes
+) -> None:
+    strict = {**env, "PYTHONIOENCODING": "utf-8:strict"}
+
+    assert await report(nothing, strict) == (
+        os.EX_DATAERR,
+        b"",
+        b"tokend: error: --rejected: no token there\n",
+    )
 
 
 async def test_status_shows_every_key_in_a_table(env: dict[str, str]) -> None:

@@ -221,6 +221,14 @@ def test_who_has_paid_is_known_by_either_number(logins: Any, phone: Phone) -> No
         logins.paid_unionid(openid, transaction_id="42")
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "é&=%", ""])
+def test_what_a_phone_gives_for_a_payment_may_be_any_text(logins: Any, odd: str) -> None:
+    with pytest.raises(DataRefused):
+        logins.paid_unionid(odd, transaction_id="42")
+    with pytest.raises(DataRefused):
+        logins.paid_unionid("o" * 28, transaction_id=odd)
+
+
 def test_a_code_is_good_once(logins: Any, phone: Phone) -> None:
     code = phone.login()
     logins.login(code)

@@ -90,6 +90,26 @@ def test_second(tokend):
     assert tokend.url in test_first.__defaults__[0]
 """
 
+_BAD_END = """\
+import pytest
+
+pytest_plugins = ["tokend.testing.plugin"]
+
+
+@pytest.fixture
+def other():
+    yield
+    raise RuntimeError("a fixture of the program's")
+
+
+def test_first(other, tokend):
+    pass
+
+
+def test_second():
+    pass
+"""
+
 _HANGING = """\
 import os, time
 
@@ -367,6 +387,13 @@ def test_each_test_has_its_own_and_a_failure_shows_what_tokend_said(tmp_path, mo
 
 def test_a_wider_scope_takes_three_lines(tmp_path) -> None:
     assert "2 passed" in run_pytest(tmp_path, _SESSION)
+
+
+def test_a_failure_after_its_end_is_one_failure_and_the_tests_go_on(tmp_path) -> None:
+    ran = run_pytest(tmp_path, _BAD_END)
+
+    assert "2 passed, 1 error" in ran
+    assert "a fixture of the program's" in ran
 
 
 def test_workers_of_xdist_have_their_own(tmp_path, monkeypatch) -> None:

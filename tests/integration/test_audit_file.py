@@ -133,6 +133,29 @@ def test_a_disk_that_hangs_holds_up_nobody_and_fills_no_memory(
     assert lost > 30_000
 
 
+def test_what_is_lost_while_that_is_being_said_is_said_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.log"
+    real = os.write
+
+    def crowded(fd: int, content: bytes) -> int:
+        """Lines come meanwhile, more than may wait."""
+        if content in {b"0\n", b'{"what": "lost", "times": 1}\n'}:
+            file.write("1")
+            file.write("2")
+        return real(fd, content)
+
+    monkeypatch.setattr(audit_file, "_MOST_WAITING", 1)
+    monkeypatch.setattr(audit_file.os, "write", crowded)
+    file = AuditFile(str(path))
+    with capture_logs(), file.running():
+        write(file, 0)
+
+    lost = [line["times"] for line in written(path) if isinstance(line, dict)]
+    assert lost == [1, 2]
+
+
 def test_without_a_path_nothing_is_kept(tmp_path: Path) -> None:
     file = AuditFile("")
     with file.running():

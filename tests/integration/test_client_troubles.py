@@ -180,6 +180,29 @@ def test_after_a_sleep_a_reader_does_not_wait_for_a_dead_connection(
         assert time.monotonic() - began < 3
 
 
+async def test_after_a_sleep_readers_that_come_one_by_one_give_up_one_dead_connection() -> None:
+    class Sleeper(AsyncClient):
+        _elapsed = staticmethod(lambda: boottime.elapsed() + slept)
+
+    async def read(turn: int) -> str:
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        return await client.token(KEY)
+
+    slept = 0.0
+    tokend = Silent()
+    with scripted(tokend) as url:
+        async with Sleeper(url=url) as client:
+            assert await client.token(KEY) == "92_1"
+            async with asyncio.timeout(SECONDS):
+                while len(tokend.heard) < 2:
+                    await asyncio.sleep(0.01)
+            tokend.generation, slept = 2, 1200.0
+
+            assert {*await asyncio.gather(*map(read, range(10)))} == {"92_2"}
+            assert len(tokend.heard) < 6
+
+
 def threads() -> int:
     return sum(thread.name.startswith("tokend ") for thread in threading.enumerate())
 

@@ -242,6 +242,27 @@ async def test_it_says_that_tokend_is_away_and_comes_back(
         there.complaints.clear()
 
 
+async def test_what_stands_before_tokend_and_answers_in_its_place_is_not_shown(
+    house: House, here: Served, browser: Browser
+) -> None:
+    """As one does that wants its own password again."""
+    is_between = False
+
+    def answer(route: Route) -> object:
+        login = {"body": "<h1>Log in</h1>", "content_type": "text/html"}
+        return route.fulfill(**login) if is_between else route.continue_()
+
+    async with looking(browser, here, instead={"/status": answer}) as there:
+        is_between = True
+        await house.clock.advance(7000)
+        await house.live(3)
+        await expect(there.page.locator("#connection")).to_contain_text("does not answer")
+        is_between = False
+
+        await expect(there.page.locator("#connection")).to_have_text("Live")
+        await expect(fact(there, "Expires in")).to_contain_text("1:59:")
+
+
 async def test_who_may_not_see_it_any_more_is_told_so(
     house: House, here: Served, browser: Browser
 ) -> None:

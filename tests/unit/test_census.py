@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.house import House
 
-from tokend.page.census import AT_ONCE, Census, Group
+from tokend.page.census import AT_ONCE, Census, Count, Group
 from tokend.page.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -64,6 +64,24 @@ async def test_a_count_that_took_long_is_shared_for_ten_times_as_long(
     assert await census.take(names[:1], frozenset({"a0"})) is not first
     await clock.advance(6)
     assert await census.take(names, None) is not first
+
+
+async def test_those_who_come_together_share_one_count(house: House, clock: ManualClock) -> None:
+    census = Census(house.fleet.keepers, clock)
+
+    def take() -> asyncio.Task[Count]:
+        return asyncio.create_task(census.take(house.fleet.names, None))
+
+    left, *stayed = take(), take(), take()
+    await asyncio.sleep(0)
+    await clock.advance(1)
+    left.cancel()
+    await asyncio.sleep(0)
+    await clock.advance(2)
+    first, second = await asyncio.gather(*stayed)
+
+    assert first is second
+    assert len(first.names[Group.MISSING]) == NUMBER
 
 
 async def test_a_key_that_a_reload_takes_away_meanwhile_is_not_counted(

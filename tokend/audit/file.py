@@ -39,7 +39,8 @@ class AuditFile:
         self._is_moved = False
         self._is_torn = False
         self._is_failing = False
-        self._overflown = self._unwritten = 0
+        # All that ever were. The first is counted by those who write, the others by the thread.
+        self._overflown = self._unwritten = self._told = 0
         self._fd: int | None = None
 
     @contextmanager
@@ -111,12 +112,12 @@ class AuditFile:
     def _recover(self) -> None:
         """Say in the file, too, that something is missing there."""
         lost = self._unwritten + self._overflown
-        if not lost:
+        if lost == self._told:
             return
         with suppress(OSError):
-            self._put(json.dumps({"what": "lost", "times": lost}) + "\n")
-            log.warning("audit_written_again", file=self._path, lost=lost)
-            self._is_failing, self._unwritten, self._overflown = False, 0, 0
+            self._put(json.dumps({"what": "lost", "times": lost - self._told}) + "\n")
+            log.warning("audit_written_again", file=self._path, lost=lost - self._told)
+            self._is_failing, self._told = False, lost
 
     def _close(self) -> None:
         if self._fd is not None:

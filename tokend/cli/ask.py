@@ -17,6 +17,9 @@ from tokend.cli.failure import Failure
 if TYPE_CHECKING:
     from tokend.cli.options import Connect
 
+# More digits no generation has.
+_GENERATION_DIGITS = 18
+
 
 @click.command
 @click.argument("key")
@@ -58,7 +61,11 @@ def _done(answer: str) -> str:
 def _report(rejected: str | None) -> dict[str, object]:
     if rejected is None:
         return {}
-    value = sys.stdin.read().strip() if rejected == "-" else rejected
+    try:
+        value = sys.stdin.read().strip() if rejected == "-" else rejected
+    except ValueError:  # not a text
+        value = ""
     if not value:
         raise Failure("--rejected: no token there", code=os.EX_DATAERR)
-    return {"rejected": int(value) if value.isascii() and value.isdigit() else value}
+    is_generation = value.isascii() and value.isdigit() and len(value) <= _GENERATION_DIGITS
+    return {"rejected": int(value) if is_generation else value}

@@ -31,7 +31,7 @@ class Line:
         self._address = address
         self._elapsed = elapsed
         self._reporting = asyncio.Lock()
-        self._given_up: asyncio.Timeout | None = None
+        self._limit: asyncio.Timeout | None = None
         self.task = asyncio.create_task(self._poll(), name=f"tokend {watch.key}")
 
     def tell(self) -> None:
@@ -44,9 +44,10 @@ class Line:
         self.tell()
 
     def ask_anew(self) -> None:
-        """Give up what is asked."""
-        if self._given_up is not None:
-            self._given_up.reschedule(asyncio.get_running_loop().time())
+        """Give up what is asked, once, however many readers want it."""
+        limit, self._limit = self._limit, None
+        if limit is not None:
+            limit.reschedule(asyncio.get_running_loop().time())
 
     async def _poll(self) -> None:
         async with session(self._address) as http:
@@ -63,7 +64,7 @@ class Line:
     async def _step(self, http: aiohttp.ClientSession) -> None:
         ask = self.watch.ask(self._elapsed())
         try:
-            async with asyncio.timeout(None) as self._given_up:
+            async with asyncio.timeout(None) as self._limit:
                 reply = await exchange(http, self._address, ask.request)
         except TimeoutError:
             return
@@ -72,7 +73,7 @@ class Line:
         else:
             self.watch.answered(ask, reply, now=self._elapsed(), draw=random())
         finally:
-            self._given_up = None
+            self._limit = None
 
     def _failed(self, error: ClientError) -> None:
         self.watch.failed(error, now=self._elapsed(), draw=random())

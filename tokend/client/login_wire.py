@@ -151,7 +151,7 @@ class Calls:
         return self._call("POST", "/phone-number", _phone_number, body, patience=_ASKED_SECONDS)
 
     def paid_unionid(self, openid: str, **order: str) -> Call[str]:
-        path = f"/paid-unionid?{urlencode({'openid': openid, **order})}"
+        path = f"/paid-unionid?{urlencode({'openid': openid, **order}, errors='surrogatepass')}"
         return self._call("GET", path, _unionid, patience=_ASKED_SECONDS)
 
     def _session(self, session: str) -> str:

@@ -58,13 +58,20 @@ class Census:
         self._keepers = keepers
         self._clock = clock
         self._counts: dict[frozenset[str] | None, Count] = {}
+        # An event brings all who watch at once.
+        self._turn = asyncio.Lock()
 
     async def take(self, names: Sequence[str], apps: frozenset[str] | None) -> Count:
         """Of *names*, which are those of *apps*; None is all."""
+        async with self._turn:
+            now = self._clock.seconds()
+            self._counts = {of: each for of, each in self._counts.items() if each.stands > now}
+            if apps not in self._counts:
+                self._counts[apps] = await self._count(names)
+            return self._counts[apps]
+
+    async def _count(self, names: Sequence[str]) -> Count:
         began = self._clock.seconds()
-        self._counts = {of: each for of, each in self._counts.items() if each.stands > began}
-        if known := self._counts.get(apps):
-            return known
         found: dict[Group, list[str]] = {group: [] for group in Group}
         for number, name in enumerate(names, start=1):
             # A reload may take one away meanwhile.
@@ -73,6 +80,4 @@ class Census:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         ended = self._clock.seconds()
-        count = Count(names=found, stands=ended + _STANDS * (ended - began))
-        self._counts[apps] = count
-        return count
+        return Count(names=found, stands=ended + _STANDS * (ended - began))

@@ -44,11 +44,12 @@ async function look() {
   const patience = AbortSignal.timeout(PATIENCE);
   const response = await fetch(location.href, {signal: patience}).catch(() => null);
   const text = response?.ok ? await response.text().catch(() => null) : null;
-  if (text === null) {
+  const fresh = new DOMParser().parseFromString(text ?? '', 'text/html');
+  // Something in between may answer, with a page of its own.
+  if (!fresh.getElementById('keys')) {
     document.body.classList.add('away');
     connection.textContent = response && !response.ok ? await refusal(response) : words.away;
   } else {
-    const fresh = new DOMParser().parseFromString(text, 'text/html');
     for (const id of ['alarms', 'summary', 'keys']) {
       become(document.getElementById(id), fresh.getElementById(id));
     }

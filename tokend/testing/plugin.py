@@ -11,6 +11,7 @@ For a wider scope, or other apps, override it::
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        values = getattr(item, "funcargs", {}).items()
-        report.sections += [(name, it.log) for name, it in values if isinstance(it, Tokend)]
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, Tokend):
+                with suppress(FileNotFoundError):  # it has ended, and its folder with it
+                    report.sections.append((name, value.log))
     return report
