@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from asyncio.subprocess import PIPE
 from typing import TYPE_CHECKING
 
 import pytest
@@ -277,7 +278,7 @@ async def test_check_says_ok_or_everything_that_is_wrong(configured: Configured)
         pytest.param(
             ["get", "shop/access_token", "--url", "tokend:8390"],
             64,
-            "tokend:8390: must be like https://host:port",
+            "--url: must be like https://host:port",
             id="not a URL",
         ),
         pytest.param(
@@ -301,6 +302,24 @@ async def test_what_cannot_be_done_is_one_line_with_an_exit_code(
     assert (failed, out) == (code, "")
     assert err.startswith(f"tokend: error: {error}")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", ["--version", "--help", "key shop", "get shop/access_token"])
+async def test_a_disk_that_is_full_is_told_in_one_line(env: dict[str, str], arguments: str) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            TOKEND, *arguments.split(), stdout=full, stderr=PIPE, env={**os.environ, **env}
+        )
+        _, err = await process.communicate()
+    finally:
+        os.close(full)
+
+    assert err.decode().splitlines()[-1] == (
+        "tokend: error: standard output: No space left on device"
+    )
+    assert process.returncode == os.EX_IOERR
+    assert b"Traceback" not in err
 
 
 async def test_an_unknown_key_is_said_to_be_unknown(

@@ -371,6 +371,9 @@ async def test_a_refusal_by_wechat_is_passed_on_and_the_token_stays(api: Api) ->
         pytest.param(b'{"rejected":true}', "application/json", (400, "bad_request"), id="bool"),
         pytest.param(b'{"rejected":1.5}', "application/json", (400, "bad_request"), id="float"),
         pytest.param(b'{"rejected":-1}', "application/json", (400, "bad_request"), id="negative"),
+        pytest.param(
+            b'{"rejected":1000000000000000000}', "application/json", (400, "bad_request"), id="huge"
+        ),
         pytest.param(b'{"rejected":""}', "application/json", (400, "bad_request"), id="no token"),
         pytest.param(b"{}", "text/plain", (415, "unsupported_media_type"), id="not sent as JSON"),
         pytest.param(

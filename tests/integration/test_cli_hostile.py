@@ -337,7 +337,12 @@ def test_a_file_that_holds_no_client_key_is_named_and_not_shown(tmp_path: Path, 
     assert "canary" not in str(failure.value)
 
 
-@pytest.mark.parametrize("url", ["http://h:99999", "https://[", "ftp://h", "h:1", "http://h/v1"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://h:99999", "https://[", "ftp://h", "h:1", "http://h/v1", "http://u:canary@h:1"],
+)
 def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
-    with pytest.raises(Failure, match="must be like https://host:port"):
+    with pytest.raises(Failure, match="must be like https://host:port") as failure:
         web.exchange(url, ca_file=None, cert_file=None)
+
+    assert "canary" not in str(failure.value)

@@ -456,6 +456,13 @@ def test_a_key_that_nobody_reads_is_let_go_after_two_hours(world: World) -> None
     assert world.watch.is_idle(world.now + 7200)
 
 
+def test_a_key_whose_tokens_are_reported_alone_is_let_go_as_well(world: World) -> None:
+    world.watch.replaced("92_x", world.now)
+
+    assert not world.watch.is_idle(world.now + 7199)
+    assert world.watch.is_idle(world.now + 7200)
+
+
 def test_a_key_that_is_refused_is_let_go_after_a_minute(world: World) -> None:
     world.hears(problem(404))
     left(world)

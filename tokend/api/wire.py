@@ -81,7 +81,7 @@ async def rejected(request: web.Request) -> Secret | int | None:
     value = body["rejected"]
     if isinstance(value, str) and value:
         return Secret(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if type(value) is int and 0 <= value < 10**_GENERATION_DIGITS:
         return value
     raise BadRequest("rejected: must be a token (a string) or a generation (a number)")
 

@@ -8,12 +8,16 @@ lines (``shortcut``).
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
 
 from tokend.cli import shortcut
 from tokend.cli.failure import Failure
+
+# What a disk says that stdout goes to.
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main() -> int:
@@ -23,7 +27,9 @@ def main() -> int:
         # Not every terminal has the characters of what WeChat says.
         sys.stdout.reconfigure(errors="replace")
     try:
-        return _run(sys.argv[1:])
+        code = _run(sys.argv[1:])
+        if sys.stdout:
+            sys.stdout.flush()
     except Failure as failure:
         return _tell(failure)
     except KeyboardInterrupt:
@@ -31,6 +37,12 @@ def main() -> int:
     except BrokenPipeError:
         sys.stdout = None
         return os.EX_OK
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        sys.stdout = None
+        return _tell(Failure(f"standard output: {error.strerror}", code=os.EX_IOERR))
+    return code
 
 
 def _run(arguments: list[str]) -> int:

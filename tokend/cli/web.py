@@ -77,9 +77,10 @@ def _in_words(url: str) -> Iterator[None]:
 def _parts(url: str) -> tuple[str, str, int | None]:
     with suppress(ValueError):
         parts = urlsplit(url)
-        if parts.scheme in {"http", "https"} and parts.hostname and not parts.path.strip("/"):
+        is_bare = parts.username is None and not parts.path.strip("/")
+        if parts.scheme in {"http", "https"} and parts.hostname and is_bare:
             return parts.scheme, parts.hostname, parts.port
-    raise Failure(f"{url}: must be like https://host:port", code=os.EX_USAGE)
+    raise Failure("--url: must be like https://host:port, and no more", code=os.EX_USAGE)
 
 
 def _connection(host: str, port: int | None, tls: ssl.SSLContext | None) -> HTTPConnection:

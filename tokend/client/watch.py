@@ -242,6 +242,7 @@ class Watch:
 
         Who reports a token again soon after shares what came of the first report. Raises that.
         """
+        self._read_at = now
         if self.is_held(now) and self.held.token != rejected:
             return self.held.token
         if self._report.token != rejected or now >= self._report.until:
