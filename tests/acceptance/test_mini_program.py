@@ -215,6 +215,17 @@ async def test_where_tokend_is_away_the_page_says_so(app: App, tokend: Tokend) -
     assert shown == {"user": "", "name": "", "error": "login failed (tries: 3): away"}
 
 
+async def test_where_the_operator_has_to_act_the_page_says_that_the_server_failed(
+    app: App, tokend: Tokend
+) -> None:
+    with tokend.wechat.weather(failing(40125)):
+        shown = await app.does('open("./me.js")')
+    assert shown["error"] == "login failed (tries: 3): 500"
+
+    outcomes = await app.does('all(1, () => load("./login.js").request("/nowhere"))')
+    assert outcomes == [{"error": "/nowhere: 404"}]
+
+
 async def test_what_is_forged_is_refused_and_nobody_logs_in_for_it(
     app: App, tokend: Tokend
 ) -> None:

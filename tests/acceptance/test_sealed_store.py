@@ -178,6 +178,19 @@ async def test_a_key_of_the_command_seals_and_doctor_and_status_say_how_it_is(
     assert names(folder) == before
 
 
+async def test_without_a_key_doctor_says_what_they_have_who_read_the_store(
+    configured, store: str
+) -> None:
+    path = configured(store=store)
+    _, without_logins, _ = await one_shot("doctor", str(path), "--json")
+    path.write_text(f"{path.read_text()}\n[login]\nenabled = true\n")
+    _, with_logins, _ = await one_shot("doctor", str(path), "--json")
+
+    assert "who reads the store has the tokens" in without_logins
+    assert "session_keys" not in without_logins
+    assert "the tokens, and the session_keys of whoever has logged in" in with_logins
+
+
 def names(folder: Path) -> set[str]:
     return {each.name for each in folder.iterdir()}
 

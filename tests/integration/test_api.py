@@ -25,6 +25,7 @@ from tokend.api.routes import make_app
 from tokend.api.screen import Screen
 from tokend.api.source import Proxies
 from tokend.api.warden import Warden
+from tokend.api.wire import LONGEST_BODY
 from tokend.audit.file import AuditFile
 from tokend.audit.trail import Trail
 from tokend.errors import ConfigError, UpstreamUnreachable
@@ -460,6 +461,27 @@ async def test_what_may_not_be_is_a_problem_with_a_code(
     assert await problem(response) == expected
 
 
+async def test_who_logs_users_in_where_that_is_not_enabled_is_told_so(api: Api) -> None:
+    posted = await api.call("POST", "/v1/apps/shop/sessions", json={"code": "x"})
+    read = await api.call("GET", "/v1/apps/shop/sessions/x")
+
+    assert [posted.status, read.status] == [405, 404]
+    for each in (posted, read):
+        assert "login.enabled = true" in (await each.json())["advice"]
+
+
+async def test_whose_body_is_too_large_is_told_how_large_it_may_be(api: Api) -> None:
+    largest = b'{"rejected":"' + b"x" * (LONGEST_BODY - 15) + b'"}'
+
+    headers = {"Content-Type": "application/json"}
+
+    taken = await api.call("POST", REFRESH, data=largest, headers=headers)
+    refused = await api.call("POST", REFRESH, data=largest + b" ", headers=headers)
+
+    assert (taken.status, refused.status) == (200, 413)
+    assert (await refused.json())["advice"] == f"send {LONGEST_BODY // 1024} KiB at most"
+
+
 async def test_no_key_is_unauthorized_and_told_how(api: Api) -> None:
     response = await api.http.get(TOKEN)
 
@@ -544,7 +566,9 @@ async def test_a_reload_says_what_came_of_it(api: Api) -> None:
 
     assert (good.status, await good.json()) == (200, {"keys": 1})
     assert await problem(bad) == (409, "configuration_refused")
-    assert (await bad.json())["detail"] == "apps.shop.appid: wx0: too short\nlog.level: no"
+    refused = await bad.json()
+    assert refused["detail"] == "apps.shop.appid: wx0: too short\nlog.level: no"
+    assert "restart tokend for a change that takes it" in refused["advice"]
 
 
 @pytest.mark.parametrize("clients", [CLIENTS[1:2], ()], ids=["a reader", "whoever is there"])

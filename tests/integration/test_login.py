@@ -235,6 +235,14 @@ async def test_a_login_that_wechat_does_not_answer_fails_and_a_new_code_works(
     assert await hall.good("GET", await hall.login())
 
 
+async def test_whose_code_may_be_used_up_is_told_to_come_with_a_new_one(hall: Hall) -> None:
+    hall.wechat.coming.append("unanswered")
+
+    _, answer = await hall.ask("POST", "shop/sessions", {"code": hall.code()})
+
+    assert (answer["code"], "a new code" in answer["advice"]) == ("upstream_away", True)
+
+
 async def test_no_more_than_so_many_logins_wait_for_wechat_at_once(hall: Hall) -> None:
     hall.wechat.hold()
     codes = [hall.phone_of(f"user-{n}").login(hall.clock.now()) for n in range(102)]
@@ -419,6 +427,15 @@ async def test_what_is_no_code_is_not_brought_to_wechat(hall: Hall, code: object
     assert hall.calls() == hall.calls("getuserphonenumber") == 0
 
 
+async def test_what_developer_tools_give_without_an_appid_is_told_for_what_it_is(
+    hall: Hall,
+) -> None:
+    _, answer = await hall.ask("POST", "shop/sessions", {"code": "the code is a mock one"})
+
+    assert answer["code"] == "bad_request"
+    assert "developer tools give no code without an appid" in answer["detail"]
+
+
 # What is asked with the access_token
 
 
@@ -500,6 +517,16 @@ async def test_a_telephone_number_is_told(hall: Hall) -> None:
         "countryCode": "86",
     }
     assert await hall.refusal("POST", "shop/phone-number", {"code": code}) == "code_invalid"
+
+
+@pytest.mark.parametrize("errcode", [40029, 40163])
+async def test_a_new_code_of_a_button_comes_from_the_button(hall: Hall, errcode: int) -> None:
+    hall.wechat.replies.append({"errcode": errcode, "errmsg": "by the test"})
+
+    _, answer = await hall.ask("POST", "shop/phone-number", {"code": "x"})
+
+    assert "press the phone number button again" in answer["advice"]
+    assert "重新点击手机号按钮" in answer["advice_zh"]
 
 
 async def test_a_number_that_is_of_another_mini_program_is_not_told(hall: Hall) -> None:

@@ -169,6 +169,7 @@ async def test_a_user_whose_record_somebody_altered_is_let_in_again_once_forgott
         ]
 
         assert [each.status for each in answered] == [503, 503, 503, 503, 204, 404], how
+        assert "a code that was sent is used up" in answered[1].answer["advice"]
         assert (await either.log_in()).answer["new"]
 
 

@@ -165,6 +165,20 @@ def test_what_is_no_apps_name_is_the_programs_mistake(app: str) -> None:
         Calls(app)
 
 
+@pytest.mark.parametrize("user", [7, None, b"7"])
+def test_what_the_program_calls_a_user_is_text_or_its_own_mistake(user: Any) -> None:
+    with pytest.raises(UsageError, match=f"text, not {type(user).__name__}"):
+        CALLS.bind(SESSION, user)
+
+
+@pytest.mark.parametrize(
+    "order", [{}, {"mch_id": "1"}, {"transaction_id": "1", "mch_id": "1"}, {"order": "1"}]
+)
+def test_an_order_that_nothing_names_is_the_programs_mistake(order: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="transaction_id, or by mch_id and out_trade_no"):
+        CALLS.paid_unionid(OPENID, **order)
+
+
 def test_what_tokend_would_not_read_for_its_length_is_not_sent() -> None:
     room = LONGEST_BODY - len(json.dumps({"user": ""}))
     assert CALLS.bind(SESSION, "x" * room)

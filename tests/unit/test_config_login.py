@@ -53,6 +53,15 @@ def test_a_mistake_is_told_with_its_place(folder: Path, login: str, mistake: str
     assert caught.value.mistakes == (mistake,)
 
 
+def test_who_may_log_users_in_before_that_is_enabled_is_warned_about(folder: Path) -> None:
+    client = f'[clients.server]\nkey_sha256 = "{"0" * 64}"\napps = ["*"]\ncan = ["login"]\n'
+
+    assert read(folder, f"enabled = false\n{client}").warnings == (
+        "clients.server.can: 'login' does nothing until login.enabled is true",
+    )
+    assert read(folder, f"enabled = true\n{client}").warnings == ()
+
+
 @pytest.mark.parametrize(
     "changed",
     ["enabled = false", "session_seconds = 300", "sliding = false", "data_age_seconds = 0"],

@@ -57,6 +57,12 @@ def test_it_lists_every_permission() -> None:
     assert set(first_cells("| permission |")) == {f"`{each}`" for each in Permission}
 
 
+def test_its_audit_trail_tells_of_every_permission() -> None:
+    what = README.partition("\n- **What**: ")[2].partition("\n- ")[0]
+
+    assert set(Permission) <= set(re.findall(r"`(\w+)`", what))
+
+
 def test_it_lists_every_route_of_wechats() -> None:
     router = web.UrlDispatcher()
     Facade({}, callers=None, handles=None, follower=None, clock=None).add_to(router)

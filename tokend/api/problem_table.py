@@ -133,7 +133,8 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             HTTPStatus.CONFLICT,
             "configuration_refused",
-            "the configuration before it stays in force; mend the file and reload it again",
+            "the configuration before it stays in force; mend the file and reload it again, or "
+            "restart tokend for a change that takes it",
         ),
     ),
     (
@@ -172,7 +173,8 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "upstream_away",
-            "the current token, if any, stays served; report or force again in a moment",
+            "ask again in a moment, with a new code if one was sent; the current token, if any, "
+            "stays served",
         ),
     ),
     (
@@ -186,7 +188,7 @@ PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "store_away",
-            "tokens in memory stay served; see to the store",
+            "see to the store; tokens in memory stay served, and a code that was sent is used up",
         ),
     ),
 )
@@ -194,15 +196,15 @@ INTERNAL = Problem(
     HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the log of tokend says more"
 )
 
+# Without logins ``POST …/sessions`` is a kind of credential, by the wrong method.
+_ROUTES = "GET /openapi.json lists the routes, some for login.enabled = true"
+
 # What aiohttp itself refuses.
 HTTP_ADVICE = {
-    HTTPStatus.NOT_FOUND: (
-        "not_found",
-        "GET /openapi.json lists the routes, some for login.enabled = true; /status is a page",
-    ),
-    HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "see the Allow header"),
+    HTTPStatus.NOT_FOUND: ("not_found", f"{_ROUTES}; /status is a page"),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"see the Allow header; {_ROUTES}"),
     HTTPStatus.REQUEST_TIMEOUT: ("too_slow", "send all of a request within five seconds"),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "send no more than a token"),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "send 8 KiB at most"),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "send plain application/json"),
     HTTPStatus.EXPECTATION_FAILED: ("expectation_failed", "expect 100-continue or nothing"),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (

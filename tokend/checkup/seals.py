@@ -46,7 +46,9 @@ def _about(config: Config) -> Iterator[Finding]:
     seals = config.store_seals
     if seals.is_plain:
         text = f"tokens are not sealed: {_FILE} is not set"
-        yield Finding(Verdict.OK, _SUBJECT, text, "without it, who reads the store has the tokens")
+        more = ", and the session_keys of whoever has logged in" if config.login.enabled else ""
+        advice = f"without it, who reads the store has the tokens{more}"
+        yield Finding(Verdict.OK, _SUBJECT, text, advice)
         return
     first = seals.ids[0]
     if first == PLAIN:

@@ -37,6 +37,9 @@ _SESSION = re.compile(r"[A-Za-z0-9_-]{43}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LONGEST_BODY = 8 * 1024
 
+# What names the order that somebody has paid.
+_ORDERS = ({"transaction_id"}, {"mch_id", "out_trade_no"})
+
 # How long tokend may take to answer: from its store; and from WeChat, which it asks for 8 s and, if
 # need be, three times, or for an access_token in between.
 _KEPT_SECONDS = 10.0
@@ -119,6 +122,8 @@ class Calls:
         return self._call("DELETE", self._session(session), _nothing)
 
     def bind(self, session: str, user: str) -> Call[User]:
+        if not isinstance(user, str):
+            raise UsageError(f"{self._app}: user has to be text, not {type(user).__name__}")
         return self._call("PUT", f"{self._session(session)}/user", _user, {"user": user})
 
     def verify(self, session: str, *, raw_data: str, signature: str) -> Call[Session]:
@@ -151,6 +156,10 @@ class Calls:
         return self._call("POST", "/phone-number", _phone_number, body, patience=_ASKED_SECONDS)
 
     def paid_unionid(self, openid: str, **order: str) -> Call[str]:
+        if set(order) not in _ORDERS:
+            raise UsageError(
+                f"{self._app}: an order is named by transaction_id, or by mch_id and out_trade_no"
+            )
         path = f"/paid-unionid?{urlencode({'openid': openid, **order}, errors='surrogatepass')}"
         return self._call("GET", path, _unionid, patience=_ASKED_SECONDS)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from tokend.config.entries import Entry, Place
-    from tokend.config.settings import ForwardSettings, ServerSettings
+    from tokend.config.settings import ForwardSettings, LoginSettings, ServerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class KnownClient:
 
 
 class Clients:
-    """Reads them; *mistakes* collects what is wrong.
+    """Reads them; *mistakes* collects what is wrong, *warnings* what is not wrong but unwise.
 
     What is as it was *before* is not validated again. *known* is for the next reading.
     """
@@ -36,15 +36,18 @@ class Clients:
         apps: Collection[str],
         server: ServerSettings | None,
         forward: ForwardSettings | None,
+        login: LoginSettings | None,
         before: Mapping[str, KnownClient],
     ) -> None:
         """*apps* are the names that there are."""
         self._apps = apps
         self._server = server
         self._forward = forward
+        self._login = login
         self._before = before
         self._owners: dict[tuple[str, str], Place] = {}
         self.mistakes: list[str] = []
+        self.warnings: list[str] = []
         self.known: dict[str, KnownClient] = {}
 
     def read(self, entries: Iterable[Entry]) -> dict[str, Client]:
@@ -72,6 +75,7 @@ class Clients:
         self.mistakes += self._unsigned(place, settings)
         self.mistakes += self._unknown_apps(place, settings)
         self.mistakes += self._pointless(place, settings)
+        self.warnings += self._too_early(place, settings)
         everything = "*" in settings.apps
         return Client(
             name=place.name,
@@ -111,3 +115,8 @@ class Clients:
             yield (f"{place}.tokens: never, so that it needs 'call' in can, and forward.enabled")
         if settings.paths and not calls:
             yield f"{place}.paths: are those of calls, so that it needs 'call' in can"
+
+    def _too_early(self, place: Place, settings: ClientSettings) -> Iterator[str]:
+        """What does nothing for the client yet: it may be there before what it is for."""
+        if Permission.LOGIN in settings.can and self._login and not self._login.enabled:
+            yield f"{place}.can: 'login' does nothing until login.enabled is true"

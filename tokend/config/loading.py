@@ -176,7 +176,7 @@ class _Reading:
         gateway = wechat is not None and wechat.gateway
         accounts = Accounts(self._files, terms, self._before.apps, gateway=gateway)
         tables = self._tables(accounts)
-        clients = self._read_clients(tables, server, forward)
+        clients = self._read_clients(tables, server, forward, login)
         receivers = self._read_notify(tables)
         store_login, seals = self._store_login(store), self._seals(store)
         tls = self._tls(server)
@@ -244,14 +244,23 @@ class _Reading:
         return tables
 
     def _read_clients(
-        self, tables: Tables, server: ServerSettings | None, forward: ForwardSettings | None
+        self,
+        tables: Tables,
+        server: ServerSettings | None,
+        forward: ForwardSettings | None,
+        login: LoginSettings | None,
     ) -> dict[str, Client]:
         clients = Clients(
-            apps=tables.app_names, server=server, forward=forward, before=self._before.clients
+            apps=tables.app_names,
+            server=server,
+            forward=forward,
+            login=login,
+            before=self._before.clients,
         )
         good = clients.read(tables.clients)
         self._clients = clients.known
         self.mistakes += clients.mistakes
+        self._files.warnings.extend(clients.warnings)
         return good
 
     def _read_notify(self, tables: Tables) -> dict[str, Receiver]:

@@ -37,7 +37,10 @@ async def code(request: web.Request) -> Secret:
     """``{"code": …}``, of ``wx.login`` or of a button."""
     (text,) = await _texts(request, "code")
     if not _CODE.fullmatch(text):
-        raise BadRequest("code: must be what the mini-program got, at most 512 characters")
+        raise BadRequest(
+            "code: must be 1 to 512 visible ASCII characters, as wx gave it; WeChat's developer "
+            "tools give no code without an appid"
+        )
     return Secret(text)
 
 

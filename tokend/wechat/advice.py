@@ -108,6 +108,11 @@ CODE = Advice(
     "let the mini-program call wx.login again and send the new code, once",
     "让小程序重新调用 wx.login，并发送新的 code，只发送一次",
 )
+BUTTON = Advice(
+    "let the user press the phone number button again and send the new code, once; "
+    "a code of wx.login is another",
+    "请用户重新点击手机号按钮，并发送新的 code，只发送一次；wx.login 的 code 不能用在这里",
+)
 BLOCKED = Advice(
     "WeChat holds this user for a risk; refuse the login",
     "微信判定该用户为高风险用户；请拒绝其登录",

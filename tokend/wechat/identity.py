@@ -62,6 +62,10 @@ _CODES: Meanings = {
 }
 _BY_SECRET: Meanings = OFFICIAL | _CODES
 _BY_TOKEN: Meanings = _BY_SECRET | WITH_TOKEN
+_BY_BUTTON: Meanings = _BY_TOKEN | {
+    40029: (CodeInvalid, advice.BUTTON),
+    40163: (CodeUsed, advice.BUTTON),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +148,7 @@ def getuserphonenumber(access_token: Secret, code: Secret) -> Request:
 
 def read_phone_number(body: bytes, app: App) -> dict[str, str]:
     """``phoneNumber``, ``purePhoneNumber`` and ``countryCode``."""
-    info = read_content(body, app, _BY_TOKEN).get("phone_info")
+    info = read_content(body, app, _BY_BUTTON).get("phone_info")
     if not isinstance(info, dict) or _watermark(info).get("appid") != app.appid:
         raise UpstreamUnclear("an answer without phone_info of this appid")
     number = {name: str(info.get(name, "")) for name in _PHONE_NUMBER}
