@@ -235,6 +235,41 @@ async def test_a_login_that_wechat_does_not_answer_fails_and_a_new_code_works(
     assert await hall.good("GET", await hall.login())
 
 
+async def test_what_keeps_users_out_is_told_once_a_minute_with_what_to_do(hall: Hall) -> None:
+    def told() -> list[tuple[str, str]]:
+        told = [line for line in hall.lines if line["event"] == "login_call_failed"]
+        return [(line["call"], line["error"].partition(":")[0]) for line in told]
+
+    refused = ("/sns/jscode2session", "errcode 40164")
+    for trouble in ("refused", "refused", "unreachable", "refused"):
+        hall.wechat.coming.append(trouble)
+        await hall.refusal("POST", "shop/sessions", {"code": hall.code()})
+    first = told()
+    await hall.clock.advance(60)
+    hall.wechat.coming.append("refused")
+    await hall.refusal("POST", "shop/sessions", {"code": hall.code()})
+
+    assert first == [refused, ("/sns/jscode2session", "unreachable")]
+    assert told() == [*first, refused]
+    (line, *_) = [line for line in hall.lines if line["event"] == "login_call_failed"]
+    assert (line["app"], line["log_level"], "whitelist" in line["advice"]) == (
+        "shop",
+        "warning",
+        True,
+    )
+
+
+async def test_what_a_user_does_is_not_told_to_the_operator(hall: Hall) -> None:
+    code = hall.code()
+    await hall.login(code)
+    for bad in (code, "none"):
+        await hall.refusal("POST", "shop/sessions", {"code": bad})
+    hall.phone.risky = True
+    await hall.refusal("POST", "shop/sessions", {"code": hall.code()})
+
+    assert not [line for line in hall.lines if line["event"] == "login_call_failed"]
+
+
 async def test_whose_code_may_be_used_up_is_told_to_come_with_a_new_one(hall: Hall) -> None:
     hall.wechat.coming.append("unanswered")
 
