@@ -21,7 +21,7 @@ from tokend.errors import (
     UpstreamUnclear,
     UpstreamUnreachable,
 )
-from tokend.model import Secret, State
+from tokend.model import Issued, Secret, State, Token
 from tokend.policy import PACES
 from tokend.store.local import LocalStore
 from tokend.terms import Terms
@@ -758,6 +758,34 @@ async def test_without_a_store_a_classic_token_is_not_asked_for(classic: Scene) 
 
 
 # The life line
+
+
+async def test_a_fence_that_is_seen_while_wechat_is_asked_without_the_store_stays_known(
+    stable: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is back before the answer, with what a node has saved whose clock is ahead; and
+    then it forgets everything.
+    """
+    node, _ = stable.node()
+    fence = int((stable.clock.wall().timestamp() + 300) * 1_000_000)
+    issued = Issued(value=Secret("92_ahead"), lifetime=timedelta(seconds=7200))
+    ahead = replace(Token.of(issued, asked_at=stable.clock.now(), fence=fence), stored=True)
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreError("away")
+
+    stable.wechat.hold()
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "acquire", away)
+        asking = asyncio.create_task(node.refresh(rejected=None, by="operator"))
+        await settle()
+    node.notice(ahead)
+    stable.wechat.let_go()
+    await asking
+    await stable.clock.advance(61)
+    outcome = await node.refresh(rejected=None, by="operator")
+
+    assert outcome.answer.token.fence > fence
 
 
 async def test_generations_grow_with_every_new_value(scene: Scene) -> None:
