@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from random import random
@@ -241,8 +241,16 @@ class Keeper:
         self._tell_plan()
 
     def retire(self) -> None:
-        """Plan nothing any more: the app is gone from the configuration."""
+        """Plan and tell nothing any more: the app is gone from the configuration. A refresh under
+        way ends as it began.
+        """
         self._is_retired = True
+        self._duties = replace(
+            self._duties,
+            on_plan=lambda _: None,
+            on_token=lambda _, __: None,
+            on_event=lambda _, __: None,
+        )
 
     # What others ask for
 
