@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from random import random
@@ -31,6 +31,7 @@ from tokend.kept import Kept
 from tokend.leases import this_node
 from tokend.model import Replaced, Status
 from tokend.plan import LONG_AGO, NEVER, Plan, Purpose
+from tokend.policy import NO_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,7 +52,6 @@ Work: TypeAlias = "Callable[[], Awaitable[Token]]"
 
 _WAITERS = 1000
 _CHECK_PAUSE = timedelta(seconds=10)
-_NO_TIME = timedelta(0)
 _SECOND = timedelta(seconds=1)
 
 
@@ -159,7 +159,7 @@ class Keeper:
             expires_in=self._kept.remaining(now),
             refreshing=self._flight is not None,
             refreshing_elsewhere=self._refreshing_elsewhere(),
-            next_refresh_in=max(self._plan.refresh_at - now, _NO_TIME),
+            next_refresh_in=max(self._plan.refresh_at - now, NO_TIME),
             failures=self._plan.failures,
             error=self._plan.error,
             record_trouble=self._refresher.record_trouble,
@@ -241,8 +241,16 @@ class Keeper:
         self._tell_plan()
 
     def retire(self) -> None:
-        """Plan nothing any more: the app is gone from the configuration."""
+        """Plan and tell nothing any more: the app is gone from the configuration. A refresh under
+        way ends as it began.
+        """
         self._is_retired = True
+        self._duties = replace(
+            self._duties,
+            on_plan=lambda _: None,
+            on_token=lambda _, __: None,
+            on_event=lambda _, __: None,
+        )
 
     # What others ask for
 
@@ -283,7 +291,7 @@ class Keeper:
         """Somebody may have met a rejection, and does not say so: compare the token with WeChat's,
         where that is free, and not too often. Never raises.
         """
-        if self._flight is None and self.check_in() <= _NO_TIME:
+        if self._flight is None and self.check_in() <= NO_TIME:
             self._checked_at = self._duties.clock.now()
             self._launch(Purpose.CONFIRM, self._planned(Purpose.CONFIRM))
         await self.settled(patience)
@@ -292,7 +300,7 @@ class Keeper:
         """How long ``check`` will have nothing to do, if nothing happens."""
         now = self._duties.clock.now()
         if self._flight:
-            return _NO_TIME
+            return NO_TIME
         if self._kept.usable(now) is None or not self._refresher.is_free:
             return timedelta.max
         return max(self._checked_at + _CHECK_PAUSE - now, self._plan.wait_for_report(now))

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_NO_TIME = timedelta(0)
 _SECOND = timedelta(seconds=1)
 
 
@@ -77,7 +76,7 @@ class Kept:
         return token if token is not None and token.remaining(now) >= _SECOND else None
 
     def remaining(self, now: datetime) -> timedelta:
-        return self.token.remaining(now) if self.token else _NO_TIME
+        return self.token.remaining(now) if self.token else policy.NO_TIME
 
     def state(self, now: datetime) -> State:
         token = self.usable(now)

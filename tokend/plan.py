@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tokend import policy
 from tokend.errors import LeaseBusy, RefreshLimited, StoreError, UpstreamUnclear
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import timedelta
 
     from tokend.errors import TokendError
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+# How many tries have failed by each clock, which its first wait names. Of most keys none have.
+_UNTRIED: Mapping[timedelta, int] = MappingProxyType({})
 
 
 class Purpose(Enum):
@@ -32,7 +36,9 @@ class Purpose(Enum):
 
 
 class Plan:
-    """The due moment of the kept token, and the wait after failures. Success alone resets that."""
+    """The due moment of the kept token, and the wait after failures, which grows with those of the
+    same kind. Success alone resets that.
+    """
 
     __slots__ = (
         "_confirm_at",
@@ -41,6 +47,7 @@ class Plan:
         "_pace",
         "_restore_at",
         "_retry_at",
+        "_tries",
         "due_at",
         "error",
         "failures",
@@ -53,6 +60,7 @@ class Plan:
         self._jitter = draw()
         self._confirm_at = self._restore_at = NEVER
         self._retry_at = LONG_AGO
+        self._tries = _UNTRIED
         self.due_at = now
         self.same_answers = 0
         self.failures = 0
@@ -146,14 +154,15 @@ class Plan:
         """Wait by the clock of this class of error. That another node is at it is no failure."""
         remaining = token.remaining(now) if token else policy.NO_TIME
         row = policy.backoff(error, self._pace, remaining=remaining)
-        failures = self.failures + 1
-        self._retry_at = now + row.wait(failures, self._draw())
+        tries = self._tries.get(row.first, 0) + 1
+        self._retry_at = now + row.wait(tries, self._draw())
         if not isinstance(error, LeaseBusy):
-            self.failures, self.error = failures, error
+            self._tries = {**self._tries, row.first: tries}
+            self.failures, self.error = self.failures + 1, error
 
     def forgive(self) -> None:
         """What failed need not fail again."""
-        self.failures, self.error, self._retry_at = 0, None, LONG_AGO
+        self.failures, self.error, self._retry_at, self._tries = 0, None, LONG_AGO, _UNTRIED
 
     def store_is_back(self, now: datetime) -> None:
         """What failed for want of the store need not wait any longer than it takes those who have

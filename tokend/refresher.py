@@ -83,8 +83,9 @@ class Listener(Protocol):
 
 
 class Refresher:
-    """Refreshes one key. Keeps nothing but the greatest fence it has seen, and how many *calls* it
-    has made that WeChat may have heard.
+    """Refreshes one key. Of tokens it keeps nothing but the greatest fence it has seen, and the
+    lease of one that could not be saved; *calls* is how many it has made that WeChat may have
+    heard.
 
     Every refresh ends with a token that the store has, or that is not ``stored`` because the store
     is away; or it raises a ``TokendError``, and nothing has changed.
@@ -336,8 +337,8 @@ class Refresher:
     async def _ask_alone(self, error: StoreError, known: Token | None) -> Token:
         log.warning("asked_without_store", key=str(self._key), error=str(error))
         fence = max(self._greatest_fence + 1, int(self._means.clock.wall().timestamp() * 1_000_000))
-        token = await self._asking.alone(fence)
         self._greatest_fence = fence
+        token = await self._asking.alone(fence)
         return _same_as(known, token, self._means.clock.now())
 
 

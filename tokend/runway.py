@@ -44,6 +44,10 @@ class Runway:
                 self._flying += 1
                 flight.task.add_done_callback(self._landed)
 
+    def close(self) -> None:
+        """Nobody takes off any more. Who flies lands."""
+        self._most = 0
+
     def _landed(self, _: asyncio.Task[Outcome]) -> None:
         self._flying -= 1
         self.start()

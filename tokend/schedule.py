@@ -94,7 +94,7 @@ class Schedule:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ring and watch until left."""
+        """Ring and watch until left; then nothing that is due is started any more."""
         self._bell.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -103,6 +103,7 @@ class Schedule:
                 yield
                 watchdog.cancel()
         finally:
+            self._runway.close()
             self._bell.shutdown(wait=False)
 
     async def _watch(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tokend.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from tokend.keeper import Keeper
@@ -21,13 +21,11 @@ _AT_ONCE = 5000
 class Summary:
     """What is told of keys, without the keys."""
 
-    def __init__(self, statuses: Iterable[Status] = ()) -> None:
+    def __init__(self) -> None:
         self._states: Counter[State] = Counter()
         self._failing = 0
         self._first_failure = ""
         self._next: Status | None = None
-        for status in statuses:
-            self.add(status)
 
     def add(self, status: Status) -> None:
         self._states[status.state] += 1

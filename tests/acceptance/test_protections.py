@@ -153,7 +153,7 @@ PROTECTIONS = (
     Protection(
         "backoff",
         "plan.py",
-        "        self._retry_at = now + row.wait(failures, self._draw())",
+        "        self._retry_at = now + row.wait(tries, self._draw())",
         "        self._retry_at = now",
         (
             f"{KEEPER}a_refused_secret_is_not_tried_in_a_hurry",

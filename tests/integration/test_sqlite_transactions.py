@@ -140,6 +140,18 @@ async def test_all_are_told_that_the_file_is_locked_and_later_it_goes_on(bench: 
     assert bench.kept() == {"later"}
 
 
+async def test_where_the_end_of_a_transaction_fails_the_next_one_begins_anew(bench: Bench) -> None:
+    """Where a file system has no WAL, whoever reads keeps others from ending what they write."""
+    with closing(bench.connect()) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM number").fetchall()
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            await bench.add("lost")
+    await bench.add("later")
+
+    assert bench.kept() == {"later"}
+
+
 async def test_a_full_disk_is_told_as_such_and_what_has_room_later_goes_on(bench: Bench) -> None:
     (pages,) = bench.connection.execute("PRAGMA page_count").fetchone()
     bench.connection.execute(f"PRAGMA max_page_count = {pages}")

@@ -19,6 +19,7 @@ from tokend.errors import UpstreamError, UpstreamUnclear, UpstreamUnreachable
 from tokend.model import App, Secret
 from tokend.wechat import recipes
 from tokend.wechat.transport import open_transport
+from tokend.wechat.trouble import ConnectionBroken
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -161,6 +162,45 @@ async def test_the_next_call_begins_with_the_host_that_has_not_failed() -> None:
         await transport.send(CLASSIC)
 
     assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+async def test_calls_that_fail_together_at_one_host_all_go_to_the_next() -> None:
+    """As those of keys do that are due at once."""
+    async with (
+        upstream(GOOD) as second,
+        open_transport([closed_port(), second.url], deadline=timedelta(seconds=8)) as transport,
+    ):
+        bodies = await asyncio.gather(*(transport.send(CLASSIC) for _ in range(4)))
+
+    assert all(b"92_good" in body for body in bodies)
+
+
+async def test_calls_that_fail_together_leave_the_next_one_to_another_host() -> None:
+    async with (
+        upstream(CLOSE) as first,
+        upstream(GOOD) as second,
+        open_transport([first.url, second.url], deadline=timedelta(seconds=8)) as transport,
+    ):
+        calls = (transport.send(CLASSIC) for _ in range(2))
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        body = await transport.send(CLASSIC)
+
+    assert [type(outcome) for outcome in outcomes] == [ConnectionBroken] * 2
+    assert b"92_good" in body
+
+
+async def test_after_a_host_that_was_silent_the_next_call_begins_with_another() -> None:
+    async with (
+        upstream(GOOD, pause=0.05) as first,
+        upstream(GOOD) as second,
+        open_transport([first.url, second.url], deadline=timedelta(seconds=1)) as transport,
+    ):
+        calls = (transport.send(CLASSIC) for _ in range(2))
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        body = await transport.send(CLASSIC)
+
+    assert [type(outcome) for outcome in outcomes] == [UpstreamUnclear] * 2
+    assert b"92_good" in body
 
 
 async def test_a_configured_proxy_is_used() -> None:

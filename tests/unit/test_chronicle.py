@@ -227,3 +227,21 @@ def test_an_error_that_is_raised_anew_says_the_same(error: TokendError) -> None:
 
     assert other is not error
     assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))
+
+
+async def test_of_a_key_that_is_kept_no_more_nothing_is_told_however_its_refresh_ends(
+    scene: Scene,
+) -> None:
+    """Nobody would ever tell that it is well again."""
+    keeper, schedule = await started(scene)
+    before = told(scene)
+    scene.wechat.troubles.append(AWAY)
+    scene.wechat.hold()
+    await later(scene, schedule, 7000)
+
+    keeper.retire()
+    scene.chronicle.forget(keeper)
+    scene.wechat.let_go()
+    await settle()
+
+    assert told(scene) == before

@@ -215,6 +215,11 @@ def test_a_star_means_every_app(folder: Path) -> None:
             id="long socket path",
         ),
         pytest.param(
+            APP + '[server]\nsocket = "/run/tokend\\u0000.sock"\n',
+            "server.socket: '/run/tokend\\x00.sock': must be an absolute path",
+            id="a socket path that no system takes",
+        ),
+        pytest.param(
             APP + '[server]\nsocket_mode = "0999"\n',
             "server.socket_mode: 0999: must be octal digits, as in '0660'",
             id="mode",

@@ -21,7 +21,7 @@ from tokend.errors import (
     UpstreamUnclear,
     UpstreamUnreachable,
 )
-from tokend.model import Secret, State
+from tokend.model import Issued, Secret, State, Token
 from tokend.policy import PACES
 from tokend.store.local import LocalStore
 from tokend.terms import Terms
@@ -307,6 +307,37 @@ async def test_an_administrator_who_refused_twice_is_left_alone_for_a_day(stable
     assert stable.calls() == 1
 
 
+async def test_what_fails_in_another_way_begins_with_the_first_wait_of_that(stable: Scene) -> None:
+    """After a night without a network the first refusal is no reason to wait half an hour."""
+    keeper, schedule = stable.node()
+    stable.wechat.troubles.extend([UpstreamUnreachable("away")] * 8)
+    while stable.wechat.troubles:
+        await live(stable, schedule, 1)
+
+    stable.wechat.coming = ["refused"]
+    while stable.wechat.coming:
+        await live(stable, schedule, 1)
+    status = keeper.status()
+
+    assert status.failures == 9
+    assert status.next_refresh_in <= timedelta(seconds=66)
+
+
+async def test_what_fails_in_another_way_in_between_shortens_no_wait(stable: Scene) -> None:
+    keeper, schedule = stable.node()
+    waits = []
+
+    for trouble in ("refused", "unreachable") * 3:
+        stable.wechat.coming = [trouble]
+        while stable.wechat.coming:
+            await live(stable, schedule, 1)
+        waits.append(keeper.status().next_refresh_in)
+
+    refused, unreachable = waits[::2], waits[1::2]
+    assert all(2 * earlier - timedelta(seconds=2) <= later for earlier, later in pairwise(refused))
+    assert all(earlier < later for earlier, later in pairwise(unreachable))
+
+
 async def test_failures_are_forgotten_by_success_only(stable: Scene) -> None:
     keeper, schedule = stable.node()
     stable.wechat.troubles.extend([UpstreamUnreachable("away")] * 3)
@@ -318,6 +349,20 @@ async def test_failures_are_forgotten_by_success_only(stable: Scene) -> None:
     assert failures >= 2
     assert keeper.status().failures == 0
     assert keeper.status().error is None
+
+
+async def test_after_a_success_the_first_wait_is_the_first_again(stable: Scene) -> None:
+    keeper, schedule = stable.node()
+    stable.wechat.troubles.extend([UpstreamUnreachable("away")] * 3)
+    await live(stable, schedule, 24)
+    assert keeper.status().failures == 0
+    stable.wechat.troubles.append(UpstreamUnreachable("away"))
+
+    stable.clock.suspend(timedelta(seconds=6950))
+    await live(stable, schedule, 1)
+
+    assert keeper.status().failures == 1
+    assert keeper.status().next_refresh_in <= timedelta(seconds=1)
 
 
 async def test_an_expired_key_says_why_and_when_to_come_back(stable: Scene) -> None:
@@ -758,6 +803,34 @@ async def test_without_a_store_a_classic_token_is_not_asked_for(classic: Scene) 
 
 
 # The life line
+
+
+async def test_a_fence_that_is_seen_while_wechat_is_asked_without_the_store_stays_known(
+    stable: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is back before the answer, with what a node has saved whose clock is ahead; and
+    then it forgets everything.
+    """
+    node, _ = stable.node()
+    fence = int((stable.clock.wall().timestamp() + 300) * 1_000_000)
+    issued = Issued(value=Secret("92_ahead"), lifetime=timedelta(seconds=7200))
+    ahead = replace(Token.of(issued, asked_at=stable.clock.now(), fence=fence), stored=True)
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreError("away")
+
+    stable.wechat.hold()
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "acquire", away)
+        asking = asyncio.create_task(node.refresh(rejected=None, by="operator"))
+        await settle()
+    node.notice(ahead)
+    stable.wechat.let_go()
+    await asking
+    await stable.clock.advance(61)
+    outcome = await node.refresh(rejected=None, by="operator")
+
+    assert outcome.answer.token.fence > fence
 
 
 async def test_generations_grow_with_every_new_value(scene: Scene) -> None:

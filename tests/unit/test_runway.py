@@ -339,3 +339,15 @@ async def _shorten(crowd: Crowd, number: int, by: timedelta) -> None:
         )
 
     await crowd.table.update(crowd.keeper(number).key.record, step)
+
+
+async def test_once_tokend_stops_what_waits_for_its_turn_is_not_begun(clock: ManualClock) -> None:
+    """What is under way ends; else each refresh that ends would begin another one."""
+    crowd = Crowd(clock, 100)
+    crowd.wechat.hold()
+    async with crowd.schedule.running():
+        await settle()
+
+    await crowd.land_all()
+
+    assert len(crowd.asked) == TERMS.at_once

@@ -218,6 +218,9 @@ def test_one_line_says_what_needs_somebody_and_what_comes_next(
     statuses: list[Status], mistakes: list[str], store_trouble: str | None, line: str
 ) -> None:
     now = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    summary = Summary()
 
-    summary = Summary(statuses)
+    for status in statuses:
+        summary.add(status)
+
     assert summary.line(mistakes=mistakes, store_trouble=store_trouble, now=now) == line

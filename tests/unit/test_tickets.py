@@ -114,6 +114,17 @@ async def test_a_ticket_whose_tokens_are_all_rejected_burns_no_quota(folder: Pat
     assert len(tickets) >= 3
 
 
+async def test_an_access_token_that_wechat_repeats_in_an_errmsg_is_not_told(house: House) -> None:
+    keeper, value = house.fleet.keepers["shop/jsapi_ticket"], house.token("shop/access_token")
+    house.wechat.replies.append({"errcode": 48001, "errmsg": f"unauthorized {value} hint"})
+
+    with pytest.raises(UpstreamError) as caught:
+        await keeper.refresh(rejected=None, by="operator")
+
+    assert str(caught.value) == "errcode 48001: unauthorized … hint"
+    assert value not in str(keeper.status())
+
+
 async def test_without_an_access_token_no_ticket_is_asked_for(folder: Path) -> None:
     house = House(folder)
     house.wechat.coming.extend(["unreachable"] * 1000)

@@ -3,7 +3,7 @@
 * ``values``    what single values must be like
 * ``settings``  what can be set, with the defaults; ``named``: of each account and client
 * ``known``     files are read again if they have changed
-* ``documents`` the TOML files, and ``entries`` the named tables in them
+* ``documents`` the TOML files, and ``entries`` the named ``tables`` in them
 * ``secrets``   secrets are read from files of their own, never from the TOML
 * ``accounts``  what each account is, and which of its credentials are kept
 * ``clients``   what each client may do

@@ -148,9 +148,7 @@ def _proxy_url(url: str) -> str:
 
 
 def _socket_path(path: str) -> str:
-    if path and not path.startswith("/"):
-        raise ValueError(f"{path}: must be an absolute path")
-    if len(path.encode()) > _LONGEST_SOCKET_PATH:
+    if len(_path(path).encode()) > _LONGEST_SOCKET_PATH:
         raise ValueError(
             f"{path}: longer than {_LONGEST_SOCKET_PATH} bytes, which no socket may be"
         )

@@ -22,11 +22,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # of what a full disk stops, SQLite itself undoes all
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 @dataclass(slots=True)

@@ -83,24 +83,33 @@ class Transport:
             async with asyncio.timeout(self._deadline.total_seconds()):
                 return await self._send_to_any(request)
         except TimeoutError:
-            self._prefer_next()
             raise UpstreamUnclear(
                 f"no answer within {self._deadline.total_seconds():g} s"
             ) from None
 
     async def _send_to_any(self, request: Request) -> bytes:
         """Go to the next host only where the request cannot have been acted on, or harmlessly."""
-        for attempts_left in reversed(range(len(self._urls))):
+        *others, last = self._urls
+        for url in others:
             try:
-                return await self._send_to(self._urls[0], request)
+                return await self._send_to(url, request)
             except UpstreamError as error:
-                self._prefer_next()
-                harmless = request.idempotent or isinstance(error, UpstreamUnreachable)
-                if not (attempts_left and harmless):
+                if not (request.idempotent or isinstance(error, UpstreamUnreachable)):
                     raise
-        raise AssertionError("a transport without hosts")
+        return await self._send_to(last, request)
 
     async def _send_to(self, url: str, request: Request) -> bytes:
+        """Where it fails there, or the deadline comes first, let later calls begin with another
+        host.
+        """
+        try:
+            return await self._send_on_any(url, request)
+        except (UpstreamError, asyncio.CancelledError):
+            self._urls.remove(url)
+            self._urls.append(url)
+            raise
+
+    async def _send_on_any(self, url: str, request: Request) -> bytes:
         """A connection that is kept open may be closed by WeChat at the moment at which it is used
         again. What was sent there and found no answer goes on another one, in the end a new one.
         """
@@ -144,10 +153,6 @@ class Transport:
                 f"{url}/", proxy=self._proxy, allow_redirects=False
             ) as response:
                 return _date(response.headers.get("Date", ""))
-
-    def _prefer_next(self) -> None:
-        """Let later calls begin with another host than the one that just failed."""
-        self._urls.append(self._urls.pop(0))
 
 
 def _tracing_reuse() -> aiohttp.TraceConfig:

@@ -23,15 +23,12 @@ def _open(summary: str, responses: dict[str, Any]) -> Operation:
     return {"summary": summary, "security": [], "responses": responses}
 
 
-def _wechat(summary: str, *required: str, optional: tuple[str, ...] = ()) -> Operation:
+def _wechat(summary: str, *required: str) -> Operation:
     """In WeChat's shape; who asks is said in the query."""
     return {
         **_open(summary, answers({"200": answered("as WeChat answers", "WechatToken")}, "400")),
         "tags": ["as WeChat"],
-        "parameters": [
-            *(in_query(name, _STRING, required=True) for name in required),
-            *(in_query(name, _STRING) for name in optional),
-        ],
+        "parameters": [in_query(name, _STRING, required=True) for name in required],
     }
 
 
