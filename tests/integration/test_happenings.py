@@ -386,7 +386,8 @@ async def test_a_thousand_events_for_two_hundred_readers_keep_no_get_waiting(
             limit=2**24,
         )
         assert await readers.stdout.readline() == b"waiting\n"
-        await asyncio.sleep(1)
+        while house.polls.open < 200:
+            await asyncio.sleep(0.01)
         hearing = asyncio.create_task(readers.stdout.readline())
         took = []
         async with aiohttp.ClientSession(url) as session:
