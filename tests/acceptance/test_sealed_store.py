@@ -116,6 +116,7 @@ async def test_nodes_that_start_on_a_broken_record_ask_no_more_than_the_budget_a
     assert await nodes.wechat.calls("token") == 2
 
 
+@pytest.mark.timeout(600)  # twelve restarts, each of which is waited for
 async def test_keys_are_replaced_node_by_node_and_wechat_is_asked_nothing(
     nodes: Cluster, redis: RedisServer
 ) -> None:

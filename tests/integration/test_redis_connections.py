@@ -197,7 +197,7 @@ async def test_scripts_that_a_server_has_forgotten_are_sent_again(there: Place) 
 
 @every("guarded", "watched", "clustered")
 async def test_what_was_not_answered_in_time_is_not_sent_again(there: Place) -> None:
-    impatient = replace(there.login, timeout_seconds=0.15)
+    impatient = replace(there.login, timeout_seconds=0.5)
     async with open_redis(there.url, CLOCK, impatient) as store:
         await store.load(KEY)
         before = there.count("evalsha")
@@ -205,9 +205,9 @@ async def test_what_was_not_answered_in_time_is_not_sent_again(there: Place) -> 
             for node in there.nodes:
                 stopped.enter_context(node.stopped())
             asked = asyncio.create_task(trouble(store))
-            await asyncio.sleep(0.2)  # whoever asks again now will be answered
+            await asyncio.sleep(0.7)  # whoever asks again now will be answered
         said = await asked
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.5)
 
         assert "imeout" in said
         assert there.count("evalsha") == before + 1
