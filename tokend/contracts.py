@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tokend.model import Changes, Found, Issued, Lease, Note, Secret, Token, TokenKey
@@ -53,6 +53,11 @@ class Shelf(Protocol):
 
     async def erase(self, name: str) -> None:
         """Whatever stands there, also what ``find`` cannot read."""
+
+    def sealed(self, kind: str) -> AsyncIterator[tuple[str, str]]:
+        """The notes whose names begin with *kind*: each name, and the id of the key that has sealed
+        it. One may come twice; what ``find`` cannot read may be left out.
+        """
 
 
 class Store(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from tokend.wechat.transport import open_transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from tokend.api.access import Access
     from tokend.api.routes import Shaped
@@ -147,4 +148,15 @@ async def _login(parts: Parts) -> AsyncIterator[list[Shaped]]:
             meter=parts.counts,
             clock=parts.clock,
         )
-        yield list(routes)
+        async with _resealing(parts):
+            yield list(routes)
+
+
+def _resealing(parts: Parts) -> AbstractAsyncContextManager[None]:
+    """With one key alone there is none that is to go."""
+    first, *others = parts.config.store_seals.ids
+    if not others:
+        return nullcontext()
+    from tokend.login.resealing import resealing  # noqa: PLC0415
+
+    return resealing(parts.store.shelf, parts.clock, seal=first)

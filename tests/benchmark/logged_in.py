@@ -91,6 +91,16 @@ class _Pipelined:
     async def erase(self, name: str) -> None:
         self._pipeline.delete(f"tokend:{name}")
 
+    async def texts(
+        self,
+        prefix: str,  # noqa: ARG002, nothing
+        *,
+        now: datetime,  # noqa: ARG002, as promised
+    ) -> AsyncIterator[tuple[str, str]]:
+        nothing: tuple[tuple[str, str], ...] = ()
+        for each in nothing:
+            yield each
+
 
 @asynccontextmanager
 async def _redis(path: Path) -> AsyncIterator[tuple[Board, Flush]]:

@@ -184,6 +184,16 @@ async def test_hundreds_of_apps_may_ask_at_once(there: Place) -> None:
 
 
 @every("guarded", "watched", "clustered")
+async def test_all_notes_are_told_wherever_they_stand(there: Place) -> None:
+    names = {f"user:{n}" for n in range(300)}
+    async with open_redis(there.url, CLOCK, there.login) as store:
+        await asyncio.gather(*(store.shelf.swap(name, None, Secret("note")) for name in names))
+        found = {each async for each in store.shelf.sealed("user:")}
+
+    assert found == {(name, "plain") for name in names}
+
+
+@every("guarded", "watched", "clustered")
 async def test_scripts_that_a_server_has_forgotten_are_sent_again(there: Place) -> None:
     async with open_redis(there.url, CLOCK, there.login) as store:
         await refresh(store, KEY, "92_before")

@@ -179,6 +179,46 @@ def names(file: Path) -> set[str]:
         return {name for (name,) in connection.execute("SELECT name FROM note")}
 
 
+# Keys that seal are replaced
+
+OLD, NEW = Secret("0" * 64), Secret("1" * 64)
+
+
+async def sealed(shelf: Shelf, kind: str = "session:") -> list[tuple[str, str]]:
+    """One may come twice."""
+    return sorted({found async for found in shelf.sealed(kind)})
+
+
+async def test_of_each_that_has_not_ended_is_told_which_key_has_sealed_it(place: Place) -> None:
+    async with place.open(parse_keys([OLD, NEW])) as before:
+        await before.swap("session:old", None, TEXT)
+        await before.swap("session:over", None, TEXT, ends=CLOCK.wall() + timedelta(seconds=0.3))
+        await before.swap("user:old", None, TEXT)
+    async with place.open(UNSEALED) as plain:
+        await plain.swap("session:plain", None, TEXT)
+        await plain.swap("session:broken", None, Secret("sealed:in no way"))
+
+    async with place.open(parse_keys([NEW, OLD])) as after:
+        await after.swap("session:new", None, TEXT)
+        await asyncio.sleep(0.35)
+        found = await sealed(after), await sealed(after, "user:")
+
+    old, new = parse_keys([OLD, NEW]).ids
+    sessions = [("session:new", new), ("session:old", old), ("session:plain", "plain")]
+    assert found == (sessions, [("user:old", old)])
+
+
+async def test_of_very_many_none_is_left_out(place: Place) -> None:
+    names = [f"user:{n:03}" for n in range(601)]
+    async with place.open(parse_keys([OLD])) as before:
+        await asyncio.gather(*(before.swap(name, None, TEXT) for name in names))
+
+    async with place.open(parse_keys([NEW, OLD])) as after:
+        found = [name for name, _ in await sealed(after, "user:")]
+
+    assert found == names
+
+
 # Somebody else writes there, too
 
 
@@ -234,6 +274,15 @@ class TestInRedis:
 
         with pytest.raises(StoreError):
             await shelf.find(NAME)
+
+    async def test_what_no_tokend_wrote_keeps_no_key_in_use(
+        self, shelf: Shelf, client: Redis
+    ) -> None:
+        await client.set("tokend:session:bytes", b"\xff\xfe")
+        await client.lpush("tokend:session:list", "x")
+        await client.set("tokend:session:plain", "x")
+
+        assert await sealed(shelf) == [("session:plain", "plain")]
 
     async def test_another_type_is_told_of(self, shelf: Shelf, client: Redis) -> None:
         await client.lpush(f"tokend:{NAME}", "x")

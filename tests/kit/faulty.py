@@ -81,7 +81,7 @@ class Shelf:
     def __init__(self, inner, failpoint: Failpoint) -> None:
         self._inner = inner
         self._failpoint = failpoint
-        self.find, self.erase = inner.find, inner.erase
+        self.find, self.erase, self.sealed = inner.find, inner.erase, inner.sealed
 
     async def swap(self, name: str, *notes, **more) -> bool:
         kind = name.partition(":")[0]

@@ -1,18 +1,20 @@
-"""If tokens are sealed in the store, and with which keys. Nothing is changed there."""
+"""If what is kept in the store is sealed, and with which keys. Nothing is changed there."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
-from tokend.errors import RecordUnreadable
+from tokend.errors import RecordUnreadable, StoreError
 from tokend.findings import Finding, Verdict
+from tokend.login.records import SESSION, USER
 from tokend.store.seals import PLAIN, seal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tokend.config import Config
+    from tokend.contracts import Shelf
     from tokend.model import TokenKey
     from tokend.store.seals import Seals, Written
 
@@ -23,11 +25,16 @@ _FILE = "store.seal_key_file"
 class Sealed(Protocol):
     """What can be looked into."""
 
+    @property
+    def shelf(self) -> Shelf: ...
+
     async def written(self, key: TokenKey) -> Written | None: ...
 
 
 async def examine(store: Sealed, config: Config) -> list[Finding]:
-    """How the records of all configured keys are sealed. Raises ``StoreError``."""
+    """How the records of all configured keys are sealed, and those of users and sessions. Raises
+    ``StoreError``.
+    """
     used: Counter[str] = Counter()
     found = [*_about(config)]
     for key in config.keys:
@@ -39,7 +46,24 @@ async def examine(store: Sealed, config: Config) -> list[Finding]:
         except RecordUnreadable as error:
             advice = "find out who wrote it; tokend does not serve it, and replaces it"
             found.append(Finding(Verdict.WARNING, _SUBJECT, str(error), advice))
+    if config.login.enabled:
+        try:
+            await _count_notes(store.shelf, used)
+        except StoreError as error:
+            return [*found, _uncounted(error)]
     return [*found, *_in_use(config.store_seals, used)]
+
+
+async def _count_notes(shelf: Shelf, used: Counter[str]) -> None:
+    for kind in (SESSION, USER):
+        async for _, seal in shelf.sealed(kind):
+            used[seal] += 1
+
+
+def _uncounted(error: StoreError) -> Finding:
+    text = f"which keys users and sessions are sealed with is not known: {error}"
+    advice = f"leave all lines in {_FILE}; tokend's user in Redis needs +scan"
+    return Finding(Verdict.WARNING, _SUBJECT, text, advice)
 
 
 def _about(config: Config) -> Iterator[Finding]:
@@ -79,6 +103,10 @@ def _in_use(seals: Seals, used: Counter[str]) -> Iterator[Finding]:
             text = f"no record is {_how(other)} any more"
             advice = f"once no node has it for its first, its line can leave {_FILE}"
             yield Finding(Verdict.OK, _SUBJECT, text, advice)
+    for unknown in sorted(used.keys() - seals.ids):
+        text = f"{_records(used[unknown])} {_how(unknown)}, for which {_FILE} has no line"
+        advice = "put that line back: whose they are cannot log in, and is not known"
+        yield Finding(Verdict.WARNING, _SUBJECT, text, advice)
 
 
 def _records(number: int) -> str:

@@ -11,6 +11,7 @@
 8. ``requests``  what is asked of tokend, read; ``answers``: and what is answered
 9. ``session_routes``, ``user_routes``  all of it over HTTP
 10. ``desk``    how these are put together
+11. ``resealing``  what an older key has sealed is sealed anew
 
 https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/login.html
 """

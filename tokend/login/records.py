@@ -15,6 +15,9 @@ from typing import Any
 from tokend.errors import RecordUnreadable
 from tokend.model import Secret
 
+# Kinds of notes, with which their names begin.
+SESSION, USER = "session:", "user:"
+
 _EPOCH_BYTES = 8
 
 # In Unix seconds: in the year 5138.

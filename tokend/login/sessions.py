@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tokend.errors import StoreError, UnknownSession
-from tokend.login.records import Session, User
+from tokend.login.records import SESSION, Session, User
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -165,7 +165,7 @@ def _name(appid: str, id_: str) -> str:
     if not _ID.fullmatch(id_):
         raise _unknown()
     digest = hashlib.sha256(f"{appid}/{id_}".encode()).digest()
-    return f"session:{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+    return f"{SESSION}{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def _unknown() -> UnknownSession:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tokend.errors import StoreError, UnknownUser
-from tokend.login.records import User, new_epoch
+from tokend.login.records import USER, User, new_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,4 +97,4 @@ class Users:
 
 
 def _name(appid: str, openid: str) -> str:
-    return f"user:{appid}/{openid}"
+    return f"{USER}{appid}/{openid}"

@@ -8,7 +8,7 @@ from tokend.model import Changes
 from tokend.store.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from datetime import datetime
 
     from tokend.errors import RecordUnreadable
@@ -78,6 +78,11 @@ class MemoryBoard:
 
     async def erase(self, name: str) -> None:
         self._texts.pop(name, None)
+
+    async def texts(self, prefix: str, *, now: datetime) -> AsyncIterator[tuple[str, str]]:
+        for name, (text, ends) in tuple(self._texts.items()):
+            if name.startswith(prefix) and not (ends and ends <= now):
+                yield name, text
 
     def _sweep(self, now: datetime) -> None:
         """What has ended goes each time there are twice as many as were left."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tokend.model import Note
+from tokend.store.seals import seal_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from tokend.clock import Clock
@@ -38,6 +40,9 @@ class Board(Protocol):
 
     async def erase(self, name: str) -> None:
         """Whatever stands there."""
+
+    def texts(self, prefix: str, *, now: datetime) -> AsyncIterator[tuple[str, str]]:
+        """Names that begin so, and what stands there; what ``read`` cannot read may be left out."""
 
 
 class SealedShelf:
@@ -70,3 +75,11 @@ class SealedShelf:
 
     async def erase(self, name: str) -> None:
         await self._board.erase(name)
+
+    async def sealed(self, kind: str) -> AsyncIterator[tuple[str, str]]:
+        async for name, text in self._board.texts(kind, now=self._clock.wall()):
+            try:
+                seal = seal_of(text)
+            except ValueError:
+                continue  # ``find`` tells of it
+            yield name, seal

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from typing import Protocol, TypeVar
 
     _T = TypeVar("_T")
@@ -37,6 +38,12 @@ _READ = """
     WHERE name = ? AND (ends IS NULL OR ends > ?)
 """
 _WRITE = "INSERT OR REPLACE INTO note (name, text, ends) VALUES (?, ?, ?)"
+_PAGE = 200
+_NEXT = """
+    SELECT name, substr(CAST(text AS BLOB), 1, ?) FROM note
+    WHERE name > ? AND name < ? AND (ends IS NULL OR ends > ?) ORDER BY name LIMIT ?
+"""
+_LAST = "\U0010ffff"
 _ERASE = "DELETE FROM note WHERE name = ?"
 
 # With each one that is written, some that have ended go: so there are never many more than live.
@@ -78,10 +85,25 @@ class SqliteBoard:
     async def erase(self, name: str) -> None:
         await self._write(lambda connection: connection.execute(_ERASE, (name,)))
 
+    async def texts(self, prefix: str, *, now: datetime) -> AsyncIterator[tuple[str, str]]:
+        after = prefix
+        while page := await self._read(partial(_page, after=after, prefix=prefix, now=now)):
+            for name, text in page:
+                yield name, text
+            after, _ = page[-1]
+
 
 def _read(connection: sqlite3.Connection, name: str, now: datetime) -> str | None:
     row = connection.execute(_READ, (_LONGEST, name, _microseconds(now))).fetchone()
     return (row[0] or b"").decode() if row else None
+
+
+def _page(
+    connection: sqlite3.Connection, *, after: str, prefix: str, now: datetime
+) -> list[tuple[str, str]]:
+    wanted = (_LONGEST, after, f"{prefix}{_LAST}", _microseconds(now), _PAGE)
+    rows = connection.execute(_NEXT, wanted)
+    return [(name, (text or b"").decode(errors="replace")) for name, text in rows]
 
 
 def _microseconds(when: datetime) -> int:
