@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tokend.errors import NotReady, RefreshLimited, TokenRejected, UpstreamUnreachable
-from tokend.wechat.replies import read_ticket
+from tokend.wechat.replies import read_ticket, without
 
 if TYPE_CHECKING:
     from tokend.keeper import Keeper
@@ -74,10 +74,8 @@ class TicketSource:
     async def current(self) -> Issued:
         access_token = self._access_token()
         body = await self._transport.send(self._recipe.request(access_token))
-        # Should WeChat repeat it: an errmsg is told to many who may not have it.
-        body = body.replace(access_token.reveal().encode(), "…".encode())
         try:
-            ticket = read_ticket(body, self._app)
+            ticket = read_ticket(without(access_token, body), self._app)
         except TokenRejected:
             self._rejected = access_token
             raise

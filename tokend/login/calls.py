@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tokend.errors import TokenRejected, UnknownKey
 from tokend.model import ACCESS_TOKEN
+from tokend.wechat.replies import without
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -60,6 +61,5 @@ class Calls:
 
 
 def _hiding(token: Secret, read: Callable[[bytes, App], _T]) -> Callable[[bytes, App], _T]:
-    """Should anybody repeat it: who asks here may be one who never sees a token."""
-    value = token.reveal().encode()
-    return lambda body, app: read(body.replace(value, "…".encode()), app)
+    """Who asks here may be one who never sees a token."""
+    return lambda body, app: read(without(token, body), app)

@@ -107,6 +107,13 @@ _MEANINGS = {Platform.OFFICIAL: OFFICIAL, Platform.WECOM: _WECOM}
 _SHORTEST = {Platform.OFFICIAL: timedelta(seconds=60), Platform.WECOM: timedelta(seconds=2)}
 
 
+def without(token: Secret, body: bytes) -> bytes:
+    """*body*, should WeChat repeat in it what it was asked with: an errmsg is told to many who may
+    not have the token.
+    """
+    return body.replace(token.reveal().encode(), "…".encode())
+
+
 def read_token(body: bytes, app: App) -> Issued:
     """An access_token that was asked for with *app*'s secret. Raises ``UpstreamRefused`` or
     ``UpstreamUnclear``. An errcode outweighs a credential beside it.
