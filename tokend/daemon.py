@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Callable,
-        Coroutine,
         Iterable,
         Iterator,
         Mapping,
@@ -199,8 +197,8 @@ async def serve(
             _listening(config, make, counts, tls=handshakes, passed=systemd.sockets)
         )
         await stack.enter_async_context(schedule.running())
-        await stack.enter_async_context(_running(follower.run()))
-        await stack.enter_async_context(_running(reload.run(signals.hangup)))
+        await stack.enter_async_context(tasks.running(follower.run()))
+        await stack.enter_async_context(tasks.running(reload.run(signals.hangup)))
         log.info("serving", urls=where, keys=len(fleet.keepers))
         on_serving(where)
         tell()
@@ -251,7 +249,7 @@ async def _notifying(
 async def _counting(chronicle: Chronicle, clock: Clock) -> AsyncIterator[Counts]:
     counts = Counts(clock)
     chronicle.listeners.append(counts.happened)
-    async with _running(lag.measure(clock, counts.late)):
+    async with tasks.running(lag.measure(clock, counts.late)):
         yield counts
 
 
@@ -342,12 +340,3 @@ def _unix(config: Config) -> UnixSocket | None:
     return UnixSocket(
         path=Path(server.socket), mode=int(server.socket_mode, 8), group=server.socket_group
     )
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        await tasks.end([task])

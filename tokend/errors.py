@@ -71,6 +71,10 @@ class TokendError(Exception):
         other.__dict__.update(self.__dict__)
         return other
 
+    def logged(self) -> dict[str, object]:
+        """As it stands in the log."""
+        return {"error": str(self), "advice": None, "rid": None}
+
 
 class ConfigError(TokendError):
     """The configuration cannot be used. Holds every mistake, one line each, with its place."""
@@ -227,6 +231,9 @@ class UpstreamRefused(UpstreamError):
 
     def __str__(self) -> str:
         return f"errcode {self.errcode}: {self.errmsg}"
+
+    def logged(self) -> dict[str, object]:
+        return {"error": str(self), "advice": self.advice, "rid": self.rid or None}
 
 
 class SecretRefused(UpstreamRefused):

@@ -23,7 +23,6 @@ from tokend.errors import (
     LeaseBusy,
     RefreshLimited,
     TokendError,
-    UpstreamRefused,
 )
 from tokend.flight import Flight
 from tokend.happening import noticed, refreshed
@@ -457,9 +456,7 @@ class Keeper:
             "refresh_failed",
             key=str(self.key),
             purpose=purpose.value,
-            error=str(error),
-            advice=error.advice if isinstance(error, UpstreamRefused) else None,
-            rid=(error.rid or None) if isinstance(error, UpstreamRefused) else None,
+            **error.logged(),
             failures=self._plan.failures,
             next_refresh_in=_seconds(self._plan.refresh_at - now),
             expires_in=_seconds(self._kept.remaining(now)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tokend import tasks
 from tokend.facade.callers import Callers
 from tokend.facade.handles import Handles
 from tokend.facade.routes import Facade
@@ -157,6 +158,6 @@ def _resealing(parts: Parts) -> AbstractAsyncContextManager[None]:
     first, *others = parts.config.store_seals.ids
     if not others:
         return nullcontext()
-    from tokend.login.resealing import resealing  # noqa: PLC0415
+    from tokend.login.resealing import reseal  # noqa: PLC0415
 
-    return resealing(parts.store.shelf, parts.clock, seal=first)
+    return tasks.running(reseal(parts.store.shelf, parts.clock, seal=first))

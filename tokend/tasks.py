@@ -1,12 +1,13 @@
-"""Ending tasks, and having one ready."""
+"""Tasks that run beside something, end, or are ready when they are wanted."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
 
 _T = TypeVar("_T")
 
@@ -23,6 +24,16 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=_PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """*work* goes on until this is left."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await end([task])
 
 
 async def ahead(steps: Iterable[Coroutine[Any, Any, _T]]) -> AsyncGenerator[_T]:

@@ -10,7 +10,8 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kit.upstream import CLOSE, http, request, scripted, upstream
@@ -175,23 +176,18 @@ async def test_calls_that_fail_together_at_one_host_all_go_to_the_next() -> None
     assert all(b"92_good" in body for body in bodies)
 
 
-async def test_calls_that_fail_together_leave_the_next_one_to_another_host() -> None:
+@pytest.mark.parametrize(
+    ("failing", "outcome"),
+    [
+        pytest.param(partial(upstream, CLOSE), ConnectionBroken, id="it hangs up"),
+        pytest.param(partial(upstream, GOOD, pause=0.05), UpstreamUnclear, id="it is slow"),
+    ],
+)
+async def test_calls_that_fail_together_leave_the_next_one_to_another_host(
+    failing: partial[Any], outcome: type[UpstreamError]
+) -> None:
     async with (
-        upstream(CLOSE) as first,
-        upstream(GOOD) as second,
-        open_transport([first.url, second.url], deadline=timedelta(seconds=8)) as transport,
-    ):
-        calls = (transport.send(CLASSIC) for _ in range(2))
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        body = await transport.send(CLASSIC)
-
-    assert [type(outcome) for outcome in outcomes] == [ConnectionBroken] * 2
-    assert b"92_good" in body
-
-
-async def test_after_a_host_that_was_silent_the_next_call_begins_with_another() -> None:
-    async with (
-        upstream(GOOD, pause=0.05) as first,
+        failing() as first,
         upstream(GOOD) as second,
         open_transport([first.url, second.url], deadline=timedelta(seconds=1)) as transport,
     ):
@@ -199,7 +195,7 @@ async def test_after_a_host_that_was_silent_the_next_call_begins_with_another() 
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         body = await transport.send(CLASSIC)
 
-    assert [type(outcome) for outcome in outcomes] == [UpstreamUnclear] * 2
+    assert [type(each) for each in outcomes] == [outcome] * 2
     assert b"92_good" in body
 
 

@@ -1,4 +1,4 @@
-"""Steps that are taken in turn, the next one under way while one is used."""
+"""Steps in turn, the next one under way while one is used; and work beside something."""
 
 from __future__ import annotations
 
@@ -79,3 +79,13 @@ async def test_after_a_step_that_fails_nothing_is_left_running() -> None:
 
     assert steps.ended == steps.begun
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_runs_beside_something_has_ended_with_it() -> None:
+    steps = Steps(1)
+
+    async with tasks.running(steps.step(0)):
+        await settle()
+        assert (steps.begun, steps.ended) == ([0], [])
+
+    assert steps.ended == [0]

@@ -70,7 +70,7 @@ async def serving(
     require_c_parser()
     listening = {_name(sock.getsockname()): sock for sock in passed}
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(tasks.end, [asyncio.create_task(warden.run())])
+        await stack.enter_async_context(tasks.running(warden.run()))
         listeners = _Listeners(warden, await _speaking(app, stack), tls)
         stack.callback(warden.dismiss)
         stack.callback(listeners.close)

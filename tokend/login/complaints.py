@@ -43,15 +43,7 @@ class Complaints:
         what = (app.name, call, type(error))
         if isinstance(error, _NOBODYS) or self._is_told(what):
             return
-        refused = error if isinstance(error, errors.UpstreamRefused) else None
-        log.warning(
-            "login_call_failed",
-            app=app.name,
-            call=call,
-            error=str(error),
-            advice=refused.advice if refused else None,
-            rid=(refused.rid or None) if refused else None,
-        )
+        log.warning("login_call_failed", app=app.name, call=call, **error.logged())
 
     def _is_told(self, what: _What) -> bool:
         """From now on for a minute it is."""

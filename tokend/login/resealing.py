@@ -5,19 +5,16 @@ A token is saved again within two hours; a user may not come for years.
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from tokend import tasks
 from tokend.errors import RecordUnreadable, StoreError
 from tokend.login.records import SESSION, USER, Session, User
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from datetime import datetime
 
     from tokend.clock import Clock
@@ -44,16 +41,6 @@ _ENDS: dict[str, _End] = {
     SESSION: _end_of_session,
     USER: _end_of_user,
 }
-
-
-@asynccontextmanager
-async def resealing(shelf: Shelf, clock: Clock, *, seal: str) -> AsyncIterator[None]:
-    """It goes on beside whatever else is done until it is left."""
-    task = asyncio.create_task(reseal(shelf, clock, seal=seal))
-    try:
-        yield
-    finally:
-        await tasks.end([task])
 
 
 async def reseal(shelf: Shelf, clock: Clock, *, seal: str) -> None:

@@ -47,11 +47,8 @@ async def listening(client: Redis | RedisCluster) -> AsyncIterator[Wakeup]:
     if not isinstance(client, Redis):
         yield wakeup
         return
-    task = asyncio.create_task(_listen(client, wakeup))
-    try:
+    async with tasks.running(_listen(client, wakeup)):
         yield wakeup
-    finally:
-        await tasks.end([task])
 
 
 async def _listen(client: Redis, wakeup: Wakeup) -> None:
